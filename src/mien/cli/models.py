@@ -1,0 +1,194 @@
+"""``mien models``: list, show, pull, add, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.command import command
+from mien.cli.output import Output
+from mien.cli.records import Record
+from mien.errors import MienError, ModelNotFound
+
+if TYPE_CHECKING:
+    from mien.zoo import Card
+
+__all__ = ["models"]
+
+models = typer.Typer(name="models", no_args_is_help=True, help="Models: what there is, their licenses and their files.")
+
+AcceptOption = Annotated[
+    bool,
+    typer.Option("--accept-license", help="Agree to the license of a model that is not free for commercial use."),
+]
+
+
+@models.command(name="list")
+@command
+def list_models(output: Output) -> None:
+    """List the models, with their licenses and whether their files are on this machine.
+
+    Example: mien models list
+    """
+    from mien.zoo import cards
+
+    output.columns("name", "task", "license", "commercial", "present", "description")
+    for card in cards():
+        record = _record(card)
+        commercial = "yes" if card.license.commercial else "no"
+        if not card.license.commercial and record["accepted"]:
+            commercial = "no (agreed)"
+        present = "yes" if record["present"] else "no"
+        output.result(record, (card.name, card.task, card.license.id, commercial, present, card.description))
+
+
+@models.command()
+@command
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The model's name.")], output: Output
+) -> None:
+    """Show a model's card: license, file, input and output.
+
+    Example: mien models show sface
+    """
+    from mien.zoo import card
+
+    found = card(name)
+    state = _record(found)
+    record = {**found.model_dump(mode="json"), **{key: state[key] for key in ("accepted", "present", "space")}}
+    output.columns("fact", "value")
+    output.result(record, *_facts(record))
+
+
+@models.command()
+@command
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False, help="The models' names.")],
+    output: Output,
+    accept_license: AcceptOption = False,
+) -> None:
+    """Fetch models, check and convert their files, so that they are ready without a network.
+
+    Example: mien models pull sface dlib-resnet
+    """
+    from mien import zoo
+
+    output.columns("name", "file")
+    for name in names:
+        try:
+            card = zoo.card(name)
+            if accept_license:
+                zoo.accept_license(card)
+            path = _resolve(card, output)
+        except MienError as error:
+            output.failure({"name": name}, error)
+        else:
+            output.result({"name": name, "path": str(path)}, (name, str(path)))
+
+
+@models.command()
+@command
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The model, an ONNX file.")],
+    output: Output,
+    card: Annotated[
+        str,
+        typer.Option(
+            metavar="CARD", show_default=False, help="The model's card, a TOML file; or a template: arcface or scrfd."
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default=False, help="What to call it; by default the card's or the file's name."
+        ),
+    ] = None,
+    accept_license: AcceptOption = False,
+) -> None:
+    """Take in a model file of your own, with a card that says what it is.
+
+    Example: mien models add glint.onnx --card arcface --name glint --accept-license
+    """
+    from mien import zoo
+
+    added = zoo.add(file, card, name=name, accept_license=accept_license)
+    output.columns("name", "task", "license")
+    output.result(_record(added), (added.name, added.task, added.license.id))
+
+
+@models.command()
+@command
+def check(
+    output: Output,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", show_default=False, help="The models' names; by default all on this machine."
+        ),
+    ] = None,
+) -> None:
+    """Check the files of models against their cards; nothing is fetched or repaired.
+
+    Example: mien models check
+    """
+    from mien import zoo
+
+    output.columns("name", "intact", "file")
+    for name in names if names else [card.name for card in zoo.cards()]:
+        try:
+            path = zoo.check(zoo.card(name))
+        except ModelNotFound as error:
+            if names:
+                output.failure({"name": name}, error)
+        except MienError as error:
+            output.failure({"name": name}, error)
+        else:
+            output.result({"name": name, "intact": True, "path": str(path)}, (name, "yes", str(path)))
+
+
+def _record(card: Card) -> Record:
+    from mien.zoo import is_present, license_accepted
+
+    return {
+        "name": card.name,
+        "task": card.task,
+        "license": card.license.id,
+        "commercial": card.license.commercial,
+        "accepted": license_accepted(card),
+        "present": is_present(card),
+        "space": card.space if card.task == "embedder" else None,
+        "description": card.description,
+    }
+
+
+def _facts(record: Record, prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted names and values of a nested record."""
+    facts: list[tuple[str, str]] = []
+    for key, value in record.items():
+        if isinstance(value, dict):
+            facts += _facts(value, f"{prefix}{key}.")
+        elif value is not None:
+            facts.append((prefix + key, _shown(value)))
+    return facts
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _resolve(card: Card, output: Output) -> Path:
+    from mien.zoo import resolve
+
+    with output.progress(card.name, card.file.size_bytes, unit="bytes") as advance:
+        seen = 0
+
+        def told(fetched: int, _total: int | None) -> None:
+            nonlocal seen
+            advance(fetched - seen)
+            seen = fetched
+
+        return resolve(card, progress=told)

@@ -1,0 +1,145 @@
+"""The options that commands share, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mien.recognizer import Recognizer
+
+__all__ = [
+    "GalleryUrlOption",
+    "ImagesArgument",
+    "LargestOption",
+    "Reporting",
+    "SaveOption",
+    "ThresholdOption",
+    "Tuning",
+]
+
+_SETTINGS = "Recognizer settings"
+_FILE_VARIABLE = "MIEN_SETTINGS"
+
+ImagesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMG...",
+        show_default=False,
+        help="Image files, folders (searched for images), patterns such as 'photos/**/*.jpg', or - for a list of "
+        "them, one a line, on standard input.",
+    ),
+]
+GalleryUrlOption = Annotated[
+    str,
+    typer.Option("--gallery", metavar="URL", show_default=False, help="The gallery, such as sqlite:///people.db"),
+]
+LargestOption = Annotated[
+    bool, typer.Option("--largest", help="Where an image shows several faces, use the largest face alone.")
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(min=-1, max=1, help="Score from which two faces match; by default the embedder's own."),
+]
+SaveOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Write the images, annotated, into this folder as PNG.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """How results and errors are told."""
+
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json", rich_help_panel="Output", help="One JSON object a line on standard output."),
+    ] = False
+    debug: Annotated[bool, typer.Option("--debug", rich_help_panel="Output", help="Show the traceback of errors.")] = (
+        False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The recognizer's settings; what is not given comes from ``MIEN_*`` variables, the file, or the defaults."""
+
+    detector: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=_SETTINGS, help="Detection model; see: mien models list"),
+    ] = None
+    embedder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=_SETTINGS, help="Embedding model; see: mien models list"),
+    ] = None
+    runtime: Annotated[
+        str | None,
+        typer.Option(metavar="onnx|openvino", rich_help_panel=_SETTINGS, help="What runs the models."),
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option(rich_help_panel=_SETTINGS, help="Threads of a model; by default one a core.")
+    ] = None
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            rich_help_panel=_SETTINGS,
+            help="Side of the smallest face to be found; -1 adapts to each image.",
+        ),
+    ] = None
+    min_score: Annotated[
+        float | None, typer.Option(rich_help_panel=_SETTINGS, help="Lowest detection score of a face, 0 to 1.")
+    ] = None
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            rich_help_panel=_SETTINGS,
+            help="Average each template with that of the mirrored face, at twice the time.",
+        ),
+    ] = None
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            rich_help_panel=_SETTINGS,
+            help="TOML file of settings; MIEN_* variables and the options here come first.",
+        ),
+    ] = None
+
+    def recognizer(self) -> Recognizer:
+        """A recognizer of these settings; its models load on first use.
+
+        Raises:
+            BadSettings: a setting is not valid.
+            ModelNotFound: no card has the detector's or the embedder's name.
+        """
+        from mien.recognizer import Recognizer, Settings
+
+        names = ("detector", "embedder", "runtime", "threads", "min_face", "min_score", "flip")
+        values: dict[str, Any] = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        with _variable(_FILE_VARIABLE, self.settings):
+            return Recognizer(Settings(**values))
+
+
+@contextmanager
+def _variable(name: str, value: Path | None) -> Iterator[None]:
+    """The environment with one variable set, where there is a value, inside the block."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = str(value)
+    try:
+        yield
+    finally:
+        if value is not None:
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before

@@ -1,0 +1,62 @@
+"""``mien verify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.command import command
+from mien.cli.options import LargestOption, ThresholdOption, Tuning
+from mien.cli.output import Output
+from mien.cli.records import rounded_score
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.images import ImageSource
+    from mien.types import Analysis
+
+__all__ = ["verify"]
+
+
+@command
+def verify(
+    a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="An image of one face.")],
+    b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="The image to compare it with.")],
+    tuning: Tuning,
+    output: Output,
+    threshold: ThresholdOption = None,
+    largest: LargestOption = False,
+) -> None:
+    """Tell whether two images show the same person.
+
+    The exit code is 0 whether they match or not; 1 means that they could not be compared.
+
+    Example: mien verify passport.jpg selfie.jpg
+    """
+    from mien.recognizer import one_face
+
+    recognizer = tuning.recognizer()
+    output.columns("a", "b", "score", "threshold", "match", "space")
+    sources: list[ImageSource] = [a, b]
+    found: list[Analysis] = []
+    for source, result in zip((a, b), recognizer.analyze(sources, errors="return"), strict=True):
+        try:
+            if isinstance(result, MienError):
+                raise result
+            found.append(one_face(result, "largest" if largest else "single", source))
+        except MienError as error:
+            output.failure({"a": a, "b": b, "image": source}, error)
+            return
+    verdict = recognizer.compare(found[0].templates, found[1].templates, threshold=threshold)
+    record = {
+        "a": a,
+        "b": b,
+        "score": rounded_score(verdict.score),
+        "match": verdict.match,
+        "threshold": verdict.threshold,
+        "probability": verdict.probability,
+        "space": verdict.space,
+    }
+    answer = "yes" if verdict.match else "no"
+    output.result(record, (a, b, f"{verdict.score:.3f}", f"{verdict.threshold:.3f}", answer, verdict.space))

@@ -1,0 +1,139 @@
+"""Embedding networks: chips in, unit vectors of one space out, whatever the batch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from mien.errors import BadCard, BadInput
+from mien.runtimes import Network
+from mien.types import FloatArray, ImageArray, Templates
+from mien.zoo import Card
+
+__all__ = ["Embedder", "NetworkEmbedder", "make_embedder"]
+
+_CHIPS_A_CALL = 8
+_FLIP = "+flip"
+
+
+class Embedder(Protocol):
+    """Turns chips into templates. Safe to call from many threads at once."""
+
+    @property
+    def space(self) -> str:
+        """The embedding space of its templates."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a template."""
+        ...
+
+    @property
+    def chip_size(self) -> int:
+        """Side in pixels of the chips it takes."""
+        ...
+
+    @property
+    def reference(self) -> FloatArray:
+        """``(5, 2)`` where the landmarks lie in its chips."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The score from which its templates count as of one person, unless the caller says otherwise."""
+        ...
+
+    def embed(self, chips: ImageArray) -> Templates:
+        """Templates of ``(n, S, S, 3) uint8`` RGB chips, in their order.
+
+        Raises:
+            BadInput: the chips have another shape or type.
+        """
+        ...
+
+
+class NetworkEmbedder:
+    """An embedder made of a network and its card.
+
+    Args:
+        card: a card whose task is ``embedder``.
+        network: the card's network, loaded or lazy.
+        flip: add up the vectors of the chip and of its mirror image, at twice the time. Such templates
+            are a space of their own, named with ``+flip``.
+    """
+
+    def __init__(self, card: Card, network: Network, *, flip: bool = False) -> None:
+        if card.embedding is None or card.input.size is None:
+            raise BadCard(f"{card.name}: expected an embedder, got a {card.task}")
+        self._card, self._facts, self._size = card, card.embedding, card.input.size
+        self._network = network
+        self._flip = flip
+
+    @property
+    def space(self) -> str:
+        """See ``Embedder.space``."""
+        name, _, weights = self._card.space.partition("@")
+        return f"{name}{_FLIP if self._flip else ''}@{weights}"
+
+    @property
+    def dimension(self) -> int:
+        """See ``Embedder.dimension``."""
+        return self._facts.dimension
+
+    @property
+    def chip_size(self) -> int:
+        """See ``Embedder.chip_size``."""
+        return self._size
+
+    @property
+    def reference(self) -> FloatArray:
+        """See ``Embedder.reference``."""
+        return np.asarray(self._facts.points, dtype=np.float32)
+
+    @property
+    def threshold(self) -> float:
+        """See ``Embedder.threshold``."""
+        return self._facts.threshold
+
+    def embed(self, chips: ImageArray) -> Templates:
+        """See ``Embedder.embed``.
+
+        Raises:
+            BadInput: the chips have another shape or type.
+            BadCard: the network's output is not what the card says.
+        """
+        if not isinstance(chips, np.ndarray):
+            raise BadInput(f"expected an array of aligned chips, got {type(chips).__name__}; images are for analyze")
+        if chips.dtype != np.uint8 or chips.ndim != 4 or chips.shape[1:] != (self._size, self._size, 3):
+            wanted = f"uint8 (n, {self._size}, {self._size}, 3)"
+            raise BadInput(f"expected chips {wanted}, got {chips.dtype} {chips.shape}")
+        raw = np.empty((len(chips), self.dimension), np.float32)
+        for start in range(0, len(chips), _CHIPS_A_CALL):
+            part = slice(start, start + _CHIPS_A_CALL)
+            raw[part] = self._vectors(chips[part])
+            if self._flip:
+                raw[part] += self._vectors(chips[part, :, ::-1])
+        return Templates.normalized(raw, self.space)
+
+    def _vectors(self, chips: ImageArray) -> FloatArray:
+        facts = self._card.input
+        blob = cv2.dnn.blobFromImages(
+            [np.ascontiguousarray(c) for c in chips], facts.scale, mean=facts.mean, swapRB=facts.color == "bgr"
+        )
+        outputs = self._network.run(np.asarray(blob, dtype=np.float32))
+        if len(outputs) != 1 or outputs[0].reshape(len(chips), -1).shape[1] != self.dimension:
+            shapes = [o.shape for o in outputs]
+            raise BadCard(f"{self._card.name}: expected one output (n, {self.dimension}), got {shapes}")
+        return outputs[0].reshape(len(chips), -1)
+
+
+def make_embedder(card: Card, network: Network, *, flip: bool = False) -> NetworkEmbedder:
+    """The embedder of a card; see ``NetworkEmbedder`` for what the arguments mean.
+
+    Raises:
+        BadCard: the card is no embedder's.
+    """
+    return NetworkEmbedder(card, network, flip=flip)

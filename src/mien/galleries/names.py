@@ -1,0 +1,36 @@
+"""Names of identities and galleries: which are fit, and the one form in which they are stored."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from mien.errors import BadInput
+
+__all__ = ["LONGEST_NAME", "canonical_name"]
+
+LONGEST_NAME = 1000
+"""The most characters of a name, after normalization."""
+
+_REFUSED = {"Cc": "a control character", "Cs": "half a surrogate pair", "Zl": "a line break", "Zp": "a line break"}
+
+
+def canonical_name(name: str, what: str = "identity") -> str:
+    """``name`` as it is stored: in Unicode's composed form (NFC, UAX #15), without surrounding white space.
+
+    Raises:
+        BadInput: no string, empty, too long, or with control characters or unpaired surrogates.
+    """
+    if not isinstance(name, str):
+        raise BadInput(f"{what}: expected a string, got {type(name).__name__}")
+    canonical = unicodedata.normalize("NFC", name).strip()
+    if not canonical:
+        raise BadInput(f"{what}: expected a name, got {name[:40]!r}")
+    if len(canonical) > LONGEST_NAME:
+        raise BadInput(f"{what}: expected at most {LONGEST_NAME} characters, got {len(canonical)}")
+    if canonical.isprintable():
+        return canonical
+    for position, character in enumerate(canonical):
+        reason = _REFUSED.get(unicodedata.category(character))
+        if reason is not None:
+            raise BadInput(f"{what}: character {position} is {reason} (U+{ord(character):04X})")
+    return canonical

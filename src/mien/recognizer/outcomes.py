@@ -1,0 +1,55 @@
+"""What became of one image of many, and what the calls that need exactly one face make of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+
+from mien.errors import BadInput, MienError, NoFace, SeveralFaces
+from mien.types import Analysis
+
+__all__ = ["FaceChoice", "Outcome", "one_face", "result_of"]
+
+FaceChoice = Literal["single", "largest"]
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[_Result]):
+    """What became of one image: a result or an error; and its size, where it could be opened."""
+
+    size_wh: tuple[int, int] | None
+    result: _Result | MienError
+
+
+def one_face(analysis: Analysis, face: FaceChoice, source: object = None) -> Analysis:
+    """The analysis of its one face.
+
+    Args:
+        analysis: of one image.
+        face: ``"largest"`` takes the largest face where there are several.
+        source: the image, for the error's message.
+
+    Raises:
+        NoFace: it has none.
+        SeveralFaces: it has several, and ``face`` is ``"single"``.
+        BadInput: ``face`` is neither.
+    """
+    if face not in ("single", "largest"):
+        raise BadInput(f'face: expected "single" or "largest", got {face!r}')
+    where = f" in {source}" if isinstance(source, (str, os.PathLike)) else ""
+    if len(analysis) == 0:
+        raise NoFace(f"expected a face{where}, found none")
+    if len(analysis) > 1 and face == "single":
+        raise SeveralFaces(f"expected one face{where}, found {len(analysis)}")
+    return analysis[int(np.argmax(analysis.faces.areas))]
+
+
+def result_of(outcome: Outcome[_Result]) -> _Result:
+    """The result, or its error raised."""
+    if isinstance(outcome.result, MienError):
+        raise outcome.result
+    return outcome.result

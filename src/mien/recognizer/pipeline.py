@@ -1,0 +1,204 @@
+"""From image sources to analyses, a window of images at a time.
+
+While the networks work on one window, the images of the next are being decoded. What comes out does not
+depend on the window: each image is looked at, cut and embedded by itself, only side by side with others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from mien.alignment import chip_matrices, cut_chips, needed_reduction
+from mien.detection import Detector
+from mien.embedding import Embedder
+from mien.errors import MienError
+from mien.images import ImageSource, Picture, open_image
+from mien.recognizer.outcomes import Outcome
+from mien.types import Analysis, Chips, Faces, ImageArray, Templates
+
+__all__ = ["Color", "Decoded", "Pipeline", "windows"]
+
+Color = Literal["rgb", "bgr"]
+_Result = TypeVar("_Result")
+_Item = TypeVar("_Item")
+
+# Below this, a scaled decoding saves less than decoding once more for the chips of small faces would cost.
+_WORTHWHILE_REDUCTION = 4
+# Windows are cut short at this many pixels to decode: a dozen phone photos, some hundred megabytes.
+_WINDOW_PIXELS = 64_000_000
+_DECODERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture and its pixels at ``1/reduction`` of its size."""
+
+    picture: Picture
+    pixels: ImageArray
+    reduction: int
+
+    @property
+    def covered_wh(self) -> tuple[int, int]:
+        """Width and height in original pixels that ``pixels`` stand for: the last block may reach past the border."""
+        height, width = self.pixels.shape[:2]
+        return (width * self.reduction, height * self.reduction)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A picture and the reduction at which it is to be decoded."""
+
+    picture: Picture
+    reduction: int
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the decoding will give."""
+        width, height = self.picture.size_wh
+        return width * height // self.reduction**2
+
+
+def _decode(plan: _Plan | MienError) -> Decoded | MienError:
+    if isinstance(plan, MienError):
+        return plan
+    try:
+        return Decoded(plan.picture, plan.picture.pixels(plan.reduction), plan.reduction)
+    except MienError as error:
+        return error
+
+
+def windows(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Lists of ``size`` items in order, the last one maybe shorter."""
+    iterator = iter(items)
+    while window := list(islice(iterator, size)):
+        yield window
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The steps from sources to faces and to analyses.
+
+    Attributes:
+        detector: finds the faces.
+        embedder: makes the templates.
+        batch: images in a window.
+        max_pixels: largest image that is decoded.
+    """
+
+    detector: Detector
+    embedder: Embedder
+    batch: int
+    max_pixels: int
+
+    def detect(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Faces]]:
+        """Faces of each source, in order; with ``largest`` at most one a source."""
+
+        def work(decoded: list[Decoded]) -> list[Faces]:
+            return self._find(decoded, largest)
+
+        return self._run(sources, color, worthwhile=1, work=work)
+
+    def analyze(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Analysis]]:
+        """Analysis of each source, in order; with ``largest`` of at most one face a source."""
+
+        def work(decoded: list[Decoded]) -> list[Analysis]:
+            faces = self._find(decoded, largest)
+            chips = [self._cut(d, f) for d, f in zip(decoded, faces, strict=True)]
+            templates = self._embed(chips)
+            return [
+                Analysis(d.picture.size_wh, f, c, t)
+                for d, f, c, t in zip(decoded, faces, chips, templates, strict=True)
+            ]
+
+        return self._run(sources, color, worthwhile=_WORTHWHILE_REDUCTION, work=work)
+
+    def _run(
+        self,
+        sources: Iterable[ImageSource],
+        color: Color,
+        worthwhile: int,
+        work: Callable[[list[Decoded]], list[_Result]],
+    ) -> Iterator[Outcome[_Result]]:
+        for window in self._decoded(sources, color, worthwhile):
+            good = [d for d in window if isinstance(d, Decoded)]
+            results = iter(work(good) if good else [])
+            for item in window:
+                if isinstance(item, Decoded):
+                    yield Outcome(item.picture.size_wh, next(results))
+                else:
+                    yield Outcome(None, item)
+
+    def _decoded(
+        self, sources: Iterable[ImageSource], color: Color, worthwhile: int
+    ) -> Iterator[list[Decoded | MienError]]:
+        """Windows of decoded images, the next one being decoded while one is in use."""
+        plans = self._windows(self._plan(source, color, worthwhile) for source in sources)
+        first = next(plans, [])
+        if len(first) < 2:  # one image: no threads to start
+            if first:
+                yield [_decode(first[0])]
+            first = next(plans, [])
+            if not first:
+                return
+        with ThreadPoolExecutor(min(_DECODERS, os.cpu_count() or 1), "mien-decode") as pool:
+            ahead = [pool.submit(_decode, plan) for plan in first]
+            try:
+                for window in plans:
+                    ready, ahead = ahead, [pool.submit(_decode, plan) for plan in window]
+                    yield [future.result() for future in ready]
+                yield [future.result() for future in ahead]
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _plan(self, source: ImageSource, color: Color, worthwhile: int) -> _Plan | MienError:
+        """Open an image, reading its header, and decide at which reduction it is to be decoded."""
+        try:
+            picture = open_image(source, color=color, max_pixels=self.max_pixels)
+        except MienError as error:
+            return error
+        scale = self.detector.scale(picture.size_wh)
+        fitting = max((r for r in picture.reductions if r * scale <= 1), default=1)
+        return _Plan(picture, fitting if fitting >= worthwhile else 1)
+
+    def _windows(self, plans: Iterable[_Plan | MienError]) -> Iterator[list[_Plan | MienError]]:
+        """Plans in order, at most ``batch`` together and not many more pixels than a window should hold."""
+        window: list[_Plan | MienError] = []
+        pixels = 0
+        for plan in plans:
+            window.append(plan)
+            pixels += plan.pixels if isinstance(plan, _Plan) else 0
+            if len(window) == self.batch or pixels >= _WINDOW_PIXELS:
+                yield window
+                window, pixels = [], 0
+        if window:
+            yield window
+
+    def _find(self, decoded: list[Decoded], largest: bool) -> list[Faces]:
+        faces = self.detector.detect([d.pixels for d in decoded], [d.covered_wh for d in decoded])
+        return [f.largest() for f in faces] if largest else faces
+
+    def _cut(self, decoded: Decoded, faces: Faces) -> Chips:
+        size = self.embedder.chip_size
+        matrices = chip_matrices(faces, self.embedder.reference)
+        reduction, pixels = needed_reduction(matrices, decoded.picture.reductions), decoded.pixels
+        if reduction < decoded.reduction:
+            pixels = decoded.picture.pixels(reduction)
+        else:
+            reduction = decoded.reduction
+        return Chips(cut_chips(pixels, matrices, size, reduction), matrices)
+
+    def _embed(self, chips: list[Chips]) -> list[Templates]:
+        """Templates of every image's chips, all of them through the network together."""
+        size = self.embedder.chip_size
+        pixels = np.concatenate([c.pixels for c in chips] or [np.empty((0, size, size, 3), np.uint8)])
+        templates = self.embedder.embed(pixels)
+        ends = np.cumsum([len(c) for c in chips])
+        return [templates[int(end) - len(c) : int(end)] for c, end in zip(chips, ends, strict=True)]

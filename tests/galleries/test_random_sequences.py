@@ -1,0 +1,144 @@
+"""Long random sequences of calls against a dictionary, with two handles on one file and reopening."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from mien.errors import IdentityNotFound, SpaceMismatch, TemplateNotFound
+from mien.galleries import Gallery, open_gallery
+from mien.matching import paired_scores
+from mien.types import Templates
+
+NAMES = st.sampled_from(["Ada", "Bob", "Cleo", "Dora", "Zoë"])
+SEEDS = st.integers(0, 12)
+
+
+def faces(seed: int, count: int = 1) -> Templates:
+    raw = np.random.default_rng(seed).standard_normal((count, 4)).astype(np.float32)
+    return Templates.normalized(raw, "test@1")
+
+
+class GalleryMachine(RuleBasedStateMachine):
+    """Every handle must at all times agree with a dictionary of template id to name and vector."""
+
+    lasting = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.handles: list[Gallery] = []
+        self.model: dict[int, tuple[str, Templates]] = {}
+        self.used: set[int] = set()
+
+    def open(self) -> Gallery:
+        return open_gallery(f"sqlite:///{self.folder / 'people.db'}" if self.lasting else "memory:")
+
+    @initialize()
+    def start(self) -> None:
+        self.handles = [self.open()]
+        if self.lasting:
+            self.handles.append(self.open())
+
+    def teardown(self) -> None:
+        for handle in self.handles:
+            handle.close()
+        shutil.rmtree(self.folder)
+
+    def record(self, name: str, templates: Templates, ids: list[int]) -> None:
+        assert not self.used & set(ids)
+        self.used |= set(ids)
+        self.model.update({id_: (name, templates[i]) for i, id_ in enumerate(ids)})
+
+    @rule(which=st.integers(0, 1), name=NAMES, seed=SEEDS, count=st.integers(0, 3))
+    def add(self, which: int, name: str, seed: int, count: int) -> None:
+        templates = faces(seed, count)
+        enrolled = self.handles[which % len(self.handles)].add(name, templates)
+        assert [e.identity for e in enrolled] == [name] * count
+        self.record(name, templates, [e.template_id for e in enrolled])
+
+    @rule(which=st.integers(0, 1), items=st.lists(st.tuples(NAMES, SEEDS), max_size=6))
+    def add_many(self, which: int, items: list[tuple[str, int]]) -> None:
+        handle = self.handles[which % len(self.handles)]
+        enrolled = handle.add_many([(name, faces(seed)) for name, seed in items])
+        for (name, seed), enrollment in zip(items, enrolled, strict=True):
+            assert enrollment.identity == name
+            self.record(name, faces(seed), [enrollment.template_id])
+
+    @precondition(lambda self: self.used)
+    @rule(which=st.integers(0, 1))
+    def add_to_another_space(self, which: int) -> None:
+        with pytest.raises(SpaceMismatch):
+            self.handles[which % len(self.handles)].add("Ada", Templates(faces(1).vectors, "other@1"))
+
+    @rule(which=st.integers(0, 1), name=NAMES)
+    def remove_identity(self, which: int, name: str) -> None:
+        handle = self.handles[which % len(self.handles)]
+        ids = [id_ for id_, (owner, _) in self.model.items() if owner == name]
+        if ids:
+            assert handle.remove_identity(name) == len(ids)
+        else:
+            with pytest.raises(IdentityNotFound):
+                handle.remove_identity(name)
+        for id_ in ids:
+            del self.model[id_]
+
+    @rule(which=st.integers(0, 1), id_=st.integers(0, 30))
+    def remove_template(self, which: int, id_: int) -> None:
+        handle = self.handles[which % len(self.handles)]
+        if id_ in self.model:
+            handle.remove_template(id_)
+            del self.model[id_]
+        else:
+            with pytest.raises(TemplateNotFound):
+                handle.remove_template(id_)
+
+    @precondition(lambda self: self.lasting)
+    @rule(which=st.integers(0, 1))
+    def reopen(self, which: int) -> None:
+        self.handles[which].close()
+        self.handles[which] = self.open()
+
+    @rule(seed=SEEDS, top=st.integers(1, 6), threshold=st.one_of(st.none(), st.floats(-1, 1)))
+    def search(self, seed: int, top: int, threshold: float | None) -> None:
+        probe = faces(seed)
+        best: dict[str, tuple[float, int]] = {}
+        for id_, (name, template) in sorted(self.model.items()):
+            score = float(paired_scores(probe.vectors, template.vectors)[0])
+            if (threshold is None or score >= threshold) and (name not in best or score > best[name][0]):
+                best[name] = (score, id_)
+        expected = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:top]
+        for handle in self.handles:
+            (found,) = handle.search(probe, top=top, threshold=threshold)
+            assert [(m.identity, (m.score, m.template_id)) for m in found] == expected
+
+    @rule(name=NAMES)
+    def list_all(self, name: str) -> None:
+        owners = [owner for owner, _ in self.model.values()]
+        ids = sorted(id_ for id_, (owner, _) in self.model.items() if owner == name)
+        for handle in self.handles:
+            assert handle.identities() == sorted((owner, owners.count(owner)) for owner in set(owners))
+            assert len(handle) == len(self.model)
+            if ids:
+                found, templates = handle.templates(name)
+                assert found == ids
+                expected = np.concatenate([self.model[id_][1].vectors for id_ in ids])
+                assert np.array_equal(templates.vectors, expected)
+
+
+class SqliteMachine(GalleryMachine):
+    lasting = True
+
+
+_SETTINGS = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+TestMemory = GalleryMachine.TestCase
+TestMemory.settings = _SETTINGS
+TestSqlite = SqliteMachine.TestCase
+TestSqlite.settings = _SETTINGS

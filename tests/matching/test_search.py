@@ -1,0 +1,207 @@
+"""The exact search against a slow, obvious one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mien.errors import BadInput
+from mien.matching import SearchIndex, paired_scores
+from mien.types import Match
+
+Vectors = NDArray[np.float32]
+
+
+def unit(count: int, dimension: int, seed: int = 0) -> Vectors:
+    raw = np.random.default_rng(seed).standard_normal((count, dimension))
+    scaled: NDArray[np.float64] = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    return scaled.astype(np.float32)
+
+
+def index_of(ids: Sequence[int], codes: Sequence[int], vectors: Vectors) -> SearchIndex:
+    index = SearchIndex(vectors.shape[1])
+    index.add(ids, codes, vectors)
+    return index
+
+
+def oracle(
+    probe: Vectors,
+    rows: dict[int, tuple[int, Vectors]],
+    names: dict[int, str],
+    top: int,
+    threshold: float | None,
+) -> list[Match]:
+    """All scores, one by one; the best template of each identity; sorted by score, then name."""
+    best: dict[int, tuple[float, int]] = {}
+    for id_ in sorted(rows):
+        code, vector = rows[id_]
+        score = float(paired_scores(probe[None], vector[None])[0])
+        if (threshold is None or score >= threshold) and (code not in best or score > best[code][0]):
+            best[code] = (score, id_)
+    ranking = sorted((-score, names[code], id_) for code, (score, id_) in best.items())[:top]
+    return [Match(name, -score, rank, id_) for rank, (score, name, id_) in enumerate(ranking, 1)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(0, 60),
+    people=st.integers(1, 20),
+    distinct=st.integers(1, 30),
+    dimension=st.sampled_from([1, 2, 5, 16]),
+    top=st.integers(1, 25),
+    threshold=st.one_of(st.none(), st.floats(-1.1, 1.1)),
+    removed=st.integers(0, 30),
+)
+def test_search_equals_the_oracle(
+    seed: int, count: int, people: int, distinct: int, dimension: int, top: int, threshold: float | None, removed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    pool = unit(distinct, dimension, seed)
+    vectors = pool[rng.integers(0, distinct, count)]
+    codes = rng.integers(0, people, count).tolist()
+    ids = rng.permutation(np.arange(100, 100 + count)).tolist()
+    names = {code: f"person {(code * 7) % people}" for code in range(people)}
+    names = {code: f"{name} {code}" for code, name in names.items()}
+    index = index_of(ids, codes, vectors)
+    rows = {id_: (code, vector) for id_, code, vector in zip(ids, codes, vectors, strict=True)}
+    for id_ in ids[:removed]:
+        del rows[id_]
+    index.remove(ids[:removed])
+    probes = np.concatenate([unit(2, dimension, seed + 1), pool[:3]])
+    expected = [oracle(probe, rows, names, top, threshold) for probe in probes]
+    assert index.search(probes, names, top=top, threshold=threshold) == expected
+    assert [index.search(probe[None], names, top=top, threshold=threshold)[0] for probe in probes] == expected
+    assert len(index) == len(rows)
+
+
+@pytest.mark.parametrize("top", [1, 7, 40_000])
+def test_search_over_many_blocks_equals_the_oracle(top: int) -> None:
+    rng = np.random.default_rng(3)
+    vectors = unit(30_000, 64)
+    # The same few vectors in many places: their scores must tie wherever a block puts them.
+    vectors[rng.integers(0, 30_000, 300)] = vectors[17]
+    codes = rng.integers(0, 9000, 30_000)
+    names = {code: f"{code * 31 % 9000:05d}" for code in range(9000)}
+    index = index_of(range(1, 30_001), codes.tolist(), vectors)
+    probes = np.concatenate([vectors[17:18], unit(2, 64, seed=9), -vectors[17:18]])
+    together = index.search(probes, names, top=top)
+    for probe, found in zip(probes, together, strict=True):
+        scores = paired_scores(probe[None], vectors)
+        order = np.lexsort((np.arange(30_000), -scores))
+        _, first = np.unique(codes[order], return_index=True)
+        rows = order[first]
+        best = sorted((-float(scores[row]), names[int(codes[row])], int(row) + 1) for row in rows)[:top]
+        assert [(m.identity, m.score, m.template_id) for m in found] == [(n, -s, i) for s, n, i in best]
+        assert [m.rank for m in found] == list(range(1, len(best) + 1))
+        assert index.search(probe[None], names, top=top) == [found]
+
+
+def test_more_probes_than_a_block() -> None:
+    vectors, probes = unit(500, 32), unit(300, 32, seed=1)
+    index = index_of(range(500), range(500), vectors)
+    names = {code: f"{code:03d}" for code in range(500)}
+    found = index.search(probes, names, top=3, threshold=0.1)
+    assert found == [index.search(probe[None], names, top=3, threshold=0.1)[0] for probe in probes]
+    assert index.search(np.empty((0, 32)), names) == []
+
+
+def test_scores_in_rising_order_are_no_trap() -> None:
+    angles = np.linspace(np.pi, 0, 20_000)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    index = index_of(range(20_000), range(20_000), vectors)
+    (found,) = index.search(np.array([[1, 0]]), {code: f"{code:05d}" for code in range(20_000)}, top=3)
+    assert [match.score for match in found] == sorted((float(s) for s in vectors[:, 0]), reverse=True)[:3]
+
+
+def test_threshold_is_inclusive() -> None:
+    index = index_of([1, 2], [1, 2], unit(2, 16))
+    names = {1: "a", 2: "b"}
+    (everyone,) = index.search(unit(1, 16, seed=5), names, top=2)
+    lowest = everyone[-1].score
+    assert index.search(unit(1, 16, seed=5), names, top=2, threshold=lowest) == [everyone]
+    above = float(np.nextafter(lowest, 2.0))
+    assert index.search(unit(1, 16, seed=5), names, top=2, threshold=above) == [everyone[:1]]
+
+
+def test_an_empty_index_finds_nobody() -> None:
+    assert SearchIndex(8).search(unit(2, 8), {}, top=5) == [[], []]
+
+
+def test_remove_names_the_identities_that_are_gone() -> None:
+    index = index_of([1, 2, 3, 4], [7, 7, 8, 9], unit(4, 8))
+    assert index.remove([1, 3, 99]) == [8]
+    assert index.remove([3]) == []
+    assert index.counts() == {7: 1, 9: 1}
+    assert index.remove([2, 4]) == [7, 9]
+    assert len(index) == 0
+    index.add([5], [7], unit(1, 8))
+    assert index.of_identity(7)[0].tolist() == [5]
+
+
+def test_a_snapshot_does_not_change() -> None:
+    vectors = unit(6000, 8)
+    index = index_of(range(3000), range(3000), vectors[:3000])
+    snapshot = index.snapshot()
+    names = {code: f"{code:04d}" for code in range(6000)}
+    before = snapshot.search(vectors[:20], names, top=2)
+    index.add(range(3000, 6000), range(3000, 6000), vectors[3000:])
+    index.remove(range(2500))
+    index.add([10_000], [0], vectors[:1])
+    assert snapshot.search(vectors[:20], names, top=2) == before
+
+
+def test_searching_while_another_thread_changes_the_index() -> None:
+    vectors = unit(3000, 32)
+    names = {code: f"{code:04d}" for code in range(3000)}
+    index = index_of(range(1000), range(1000), vectors[:1000])
+    stop = threading.Event()
+    wrong: list[list[list[Match]]] = []
+
+    def search() -> None:
+        while not stop.is_set():
+            found = index.search(vectors[:3], names)
+            if [[match.template_id for match in matches] for matches in found] != [[0], [1], [2]]:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for start in range(1000, 3000, 50):
+        index.add(range(start, start + 50), range(start, start + 50), vectors[start : start + 50])
+        index.remove(range(start - 900, start - 850))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("top", [0, -1, 1.5, "2", None])
+def test_a_bad_top_is_refused(top: int) -> None:
+    with pytest.raises(BadInput, match="top: expected"):
+        SearchIndex(8).search(unit(1, 8), {}, top=top)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), "high", [1]])
+def test_a_bad_threshold_is_refused(threshold: float) -> None:
+    with pytest.raises(BadInput, match="threshold: expected a number or None"):
+        SearchIndex(8).search(unit(1, 8), {}, threshold=threshold)
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"probes: expected shape \(m, 8\), got \(1, 9\)"):
+        SearchIndex(8).search(unit(1, 9), {})
+    with pytest.raises(BadInput, match=r"vectors: expected shape \(n, 8\), got \(1, 9\)"):
+        SearchIndex(8).add([1], [1], unit(1, 9))
+    with pytest.raises(BadInput, match="lengths differ"):
+        SearchIndex(8).add([1, 2], [1], unit(1, 8))
+    with pytest.raises(BadInput, match="codes: expected none below 0, got -1"):
+        SearchIndex(8).add([1], [-1], unit(1, 8))
+    with pytest.raises(BadInput, match="dimension: expected at least 1, got 0"):
+        SearchIndex(0)
