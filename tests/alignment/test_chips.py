@@ -110,3 +110,10 @@ def test_no_faces_no_chips_and_bad_images_refused() -> None:
     assert cut_chips(image, np.empty((0, 2, 3), np.float32), SIZE).shape == (0, SIZE, SIZE, 3)
     with pytest.raises(BadInput, match="uint8 image"):
         cut_chips(image[..., 0], matrix(1, 0, 0, 0), SIZE)
+
+
+def test_a_very_wide_image_can_be_cut() -> None:
+    image = np.full((64, 34_000, 3), 90, np.uint8)
+    image[20:40, 33_000:33_020] = 250
+    chip = cut_chips(image, matrix(1.0, 0, 33_010, 30), SIZE)[0]
+    assert (chip[50:60, 50:60] == 250).all()

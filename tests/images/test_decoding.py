@@ -59,17 +59,24 @@ def test_orientations_match_pillow(image_format: str, orientation: int) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("reduction", [2, 4, 8])
 def test_reduced_jpeg_is_the_small_upright_image(orientation: int, reduction: int) -> None:
-    picture = open_image(encode(painting(251, 130), exif=with_orientation(orientation), quality=95))
+    size = (251, 130) if orientation == 1 else (256, 136)
+    picture = open_image(encode(painting(*size), exif=with_orientation(orientation), quality=95))
     assert picture.reductions == (1, 2, 4, 8)
     width, height = picture.size_wh
     small = picture.pixels(reduction)
     assert small.shape == (-(-height // reduction), -(-width // reduction), 3)
-    stored = load(encode(painting(251, 130), quality=95))
+    stored = load(encode(painting(*size), quality=95))
     means = Image.fromarray(block_means(stored, reduction))
     means.getexif()[0x0112] = orientation
     upright = np.asarray(ImageOps.exif_transpose(means))
     assert np.abs(small.astype(int) - upright).mean() < 1
     assert worst_difference(small, upright) < 12
+
+
+def test_a_turned_jpeg_offers_only_reductions_into_whole_blocks() -> None:
+    """A partial block would come to lie at the upright picture's left or top."""
+    for orientation in range(2, 9):
+        assert open_image(encode(painting(252, 130), exif=with_orientation(orientation))).reductions == (1, 2)
 
 
 def block_means(image: ImageArray, side: int) -> ImageArray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from mien.errors import (
     SeveralFaces,
     SpaceMismatch,
 )
-from mien.images import ImageSource
+from mien.images import ImageSource, load
 from mien.images.samples import Samples
 from mien.testing import FakeDetector, FakeEmbedder, draw_face
 from mien.types import ImageArray
@@ -248,14 +249,46 @@ def test_many_threads_share_one_recognizer(real: mien.Recognizer, samples: Sampl
             assert_same(alone[k % 3], found)
 
 
-def test_a_scaled_decoding_moves_no_box(samples: Samples, tmp_path: Path) -> None:
-    """A large JPEG, decoded small for detection, gives the faces of its full decoding."""
-    from mien.images import load
-
-    large = Image.open(samples.astronaut).convert("RGB").resize((4000, 4000), Image.Resampling.BICUBIC)
+@pytest.mark.parametrize("size", [(4000, 4000), (3001, 2003), (2561, 1793)])
+def test_a_scaled_decoding_moves_no_box(samples: Samples, tmp_path: Path, size: tuple[int, int]) -> None:
+    """A large JPEG, decoded small for detection, gives the faces of its full decoding; detect gives analyze's."""
+    large = Image.open(samples.astronaut).convert("RGB").resize(size, Image.Resampling.BICUBIC)
     large.save(tmp_path / "large.jpg", quality=92)
     recognizer = mien.Recognizer(mien.Settings(min_face=-1))
     file, full = recognizer.analyze(tmp_path / "large.jpg"), recognizer.analyze(load(tmp_path / "large.jpg"))
     assert len(file) == len(full) == 1
-    assert np.abs(file.faces.xyxy - full.faces.xyxy).max() <= 2
-    assert float(file.templates.vectors[0] @ full.templates.vectors[0]) > 0.995
+    assert np.abs(file.faces.xyxy - full.faces.xyxy).max() <= 1
+    assert float(file.templates.vectors[0] @ full.templates.vectors[0]) > 0.99
+    np.testing.assert_array_equal(recognizer.detect(tmp_path / "large.jpg").xyxy, file.faces.xyxy)
+
+
+def test_an_image_that_fails_late_fails_alone() -> None:
+    class Picky(FakeEmbedder):
+        def embed(self, chips: ImageArray) -> mien.Templates:
+            if any((chip[16, 16] == GREEN).all() for chip in chips):
+                raise BadInput("no green people")
+            return super().embed(chips)
+
+    picky = mien.Recognizer(detector=FakeDetector(), embedder=Picky())
+    found = picky.analyze([photo(RED), photo(GREEN), photo(BLUE)], errors="return")
+    assert [type(f).__name__ for f in found] == ["Analysis", "BadInput", "Analysis"]
+
+
+def test_an_error_leaves_no_decoding_threads(fake: mien.Recognizer) -> None:
+    for _ in range(3):
+        with pytest.raises(BadImage):
+            fake.analyze([photo(RED), b"no image", *[photo(RED)] * 5])
+    assert not [t for t in threading.enumerate() if t.name.startswith("mien-decode")]
+
+
+def test_openvino_recognizes_the_same_people(real: mien.Recognizer, samples: Samples) -> None:
+    other = mien.Recognizer(mien.Settings(runtime="openvino"))
+    for source in (samples.obama[0], samples.group):
+        a, b = real.analyze(source), other.analyze(source)
+        np.testing.assert_allclose(a.faces.xyxy, b.faces.xyxy, atol=0.01)
+        assert (a.templates.vectors * b.templates.vectors).sum(axis=1).min() > 0.9999
+
+
+def test_a_wrong_face_choice_is_no_image_error(fake: mien.Recognizer) -> None:
+    with mien.open_gallery("memory:") as gallery, pytest.raises(BadInput, match="face"):
+        fake.enroll(gallery, "Ada", [photo(RED)], errors="return", face="first")  # type: ignore[call-overload]

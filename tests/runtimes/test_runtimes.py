@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def test_a_lazy_network_loads_once_and_only_when_used() -> None:
     gate = threading.Barrier(8)
 
     def load() -> Network:
+        time.sleep(0.05)
         loads.append(1)
         return FakeNetwork(lambda batch: [batch])
 

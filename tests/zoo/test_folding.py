@@ -130,3 +130,29 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadCard, match="ONNX"):
         convert(tmp_path / "a.onnx", tmp_path / "b.onnx")
     assert not (tmp_path / "b.onnx").exists()
+
+
+def test_insightface_scrfd_exports_become_batched(tmp_path: Path) -> None:
+    """Their heads put cells before images and drop the batch axis: mixed up for two images."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Transpose", ["c"], ["t"], perm=[2, 3, 0, 1]),
+        helper.make_node("Reshape", ["t", "shape"], ["y"]),
+    ]
+    constants = {"w": RNG.normal(size=(8, 3, 3, 3)).astype(np.float32), "shape": np.asarray([-1, 4])}
+    source = save(tmp_path / "a.onnx", nodes, constants, [72, 4])
+    convert(source, tmp_path / "b.onnx")
+    x = RNG.normal(size=(2, 3, 8, 8)).astype(np.float32)
+    both = run(tmp_path / "b.onnx", x)
+    assert both.shape == (2, 72, 4)
+    for k in range(2):
+        np.testing.assert_allclose(both[k], run(source, x[k : k + 1]), rtol=1e-5, atol=1e-5)
+
+
+def test_a_prelu_of_one_slope_stays(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("PRelu", ["c", "a"], ["y"])]
+    constants = {"w": RNG.normal(size=(8, 3, 3, 3)).astype(np.float32), "a": np.full((1, 1, 1), 0.25, np.float32)}
+    source = save(tmp_path / "a.onnx", nodes, constants, [1, 8, 6, 6])
+    convert(source, tmp_path / "b.onnx")
+    x = RNG.normal(size=(1, 3, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(run(tmp_path / "b.onnx", x), run(source, x), rtol=1e-5, atol=1e-5)

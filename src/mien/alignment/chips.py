@@ -17,6 +17,7 @@ __all__ = ["chip_matrices", "cut_chips", "needed_reduction"]
 # Bilinear sampling reads four pixels: a face shrunk by more than this would skip the pixels between them.
 _LARGEST_SHRINK = 2.0
 _MARGIN = 2
+_LONGEST_SIDE = 32_767  # cv2.warpAffine takes no longer source in OpenCV 4
 # A decoding is fine enough if no chip asks for more than this many pixels where it has one.
 _LARGEST_ENLARGEMENT = 1.25
 
@@ -74,7 +75,8 @@ def cut_chips(image: ImageArray, matrices: FloatArray, size: int, reduction: int
     for chip, matrix, scale in zip(chips, matrices, transform_scales(matrices), strict=True):
         source, step, corner = image, float(reduction), (0, 0)
         blocks = 2 ** _halvings(float(scale)) // reduction
-        if blocks >= _LARGEST_SHRINK:
+        if blocks >= _LARGEST_SHRINK or max(image.shape) >= _LONGEST_SIDE:
+            blocks = max(blocks, 1)
             source, corner = _averaged(image, matrix, size, reduction, blocks)
             step *= blocks
         cv2.warpAffine(source, _from_reduced(matrix, step, corner), (size, size), dst=chip, flags=cv2.INTER_LINEAR)

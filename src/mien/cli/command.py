@@ -27,11 +27,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     function's own; one of type ``Output`` becomes ``--json`` and ``--debug``. The function raises ``MienError`` for
     what stops it as a whole and ``typer.BadParameter`` for wrong usage; ``Output.failed`` tells of single inputs.
     """
-    hints = get_type_hints(function, include_extras=True)
+    # Not get_type_hints: before Python 3.11 it wraps a parameter with a default of None in Optional, options and all.
+    signature = inspect.signature(function, eval_str=True)
+    hints = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     own: list[inspect.Parameter] = []
     shared: list[inspect.Parameter] = []
     groups: dict[str, type] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in signature.parameters.items():
         group = Reporting if hints[name] is Output else hints[name]
         if dataclasses.is_dataclass(group) and isinstance(group, type):
             groups[name] = group

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.detection.heads import Candidates, Head
 from mien.detection.views import ADAPTIVE, Range, View, first_scale, framed_view, plan_views, render
@@ -21,6 +22,8 @@ __all__ = ["Detector", "DetectorOptions", "NetworkDetector", "Preprocessing"]
 
 # Pixels of canvas that go through the network in one call: enough to fill it, bounded memory.
 _PIXELS_A_CALL = 2_000_000
+# Suppression takes time with the square of the candidates; a crowd of a thousand faces gives some four thousand.
+_MOST_CANDIDATES = 5000
 
 
 class Detector(Protocol):
@@ -34,7 +37,7 @@ class Detector(Protocol):
         """Faces of each image, best score first.
 
         Args:
-            images: RGB images of any sizes, maybe decoded at a reduced scale.
+            images: RGB images of any sizes, maybe decoded at a half, a quarter… of the original's scale.
             sizes_wh: width and height of each original, in whose pixels the faces are given; None where the
                 images are the originals.
         """
@@ -164,7 +167,10 @@ class NetworkDetector:
         all_of_them = self._head.decode(outputs, canvas_wh, self._options.min_score)
         candidates = []
         for row, ((k, view), (_, shares)) in enumerate(zip(part, drawn, strict=True)):
-            shown_wh = (sizes[k][0] * shares[0], sizes[k][1] * shares[1])
+            shown_wh = (
+                _shown(sizes[k][0], images[k].shape[1]) * shares[0],
+                _shown(sizes[k][1], images[k].shape[0]) * shares[1],
+            )
             candidates.append(_in_image(_of_canvas(all_of_them, row), view, shown_wh))
         return candidates
 
@@ -172,12 +178,22 @@ class NetworkDetector:
         if not any(len(p.scores) for p in parts):
             return Faces.none()
         merged = Candidates.joined(parts)
+        if len(merged.scores) > _MOST_CANDIDATES:
+            merged = _rows(merged, np.argsort(-merged.scores, kind="stable")[:_MOST_CANDIDATES])
         kept = non_maximum_suppression(merged.xyxy, merged.scores, self._options.max_overlap)
         return Faces(merged.xyxy[kept], merged.scores[kept], merged.landmarks[kept])
 
 
+def _shown(side: int, decoded: int) -> int:
+    """How much of an original side the decoded one stands for: whole blocks, so a rest may be missing."""
+    return decoded * max(1, round(side / decoded))
+
+
 def _of_canvas(candidates: Candidates, canvas: int) -> Candidates:
-    rows = candidates.canvas == canvas
+    return _rows(candidates, np.flatnonzero(candidates.canvas == canvas))
+
+
+def _rows(candidates: Candidates, rows: NDArray[np.intp]) -> Candidates:
     return Candidates(
         candidates.canvas[rows], candidates.xyxy[rows], candidates.scores[rows], candidates.landmarks[rows]
     )

@@ -124,7 +124,7 @@ class NetworkEmbedder:
             [np.ascontiguousarray(c) for c in chips], facts.scale, mean=facts.mean, swapRB=facts.color == "bgr"
         )
         outputs = self._network.run(np.asarray(blob, dtype=np.float32))
-        if len(outputs) != 1 or outputs[0].reshape(len(chips), -1).shape[1] != self.dimension:
+        if len(outputs) != 1 or len(outputs[0]) != len(chips) or outputs[0].size != len(chips) * self.dimension:
             shapes = [o.shape for o in outputs]
             raise BadCard(f"{self._card.name}: expected one output (n, {self.dimension}), got {shapes}")
         return outputs[0].reshape(len(chips), -1)

@@ -19,7 +19,8 @@ class Picture:
 
     Attributes:
         size_wh: width and height in pixels of the original, EXIF orientation applied.
-        reductions: the factors that ``pixels`` takes: ``(1, 2, 4, 8)`` for JPEG, ``(1,)`` for everything else.
+        reductions: the factors that ``pixels`` takes: ``(1, 2, 4, 8)`` for JPEG, less those that do not divide the
+            sides of one to be turned upright; ``(1,)`` for everything else.
         name: the path, if it came from one.
     """
 

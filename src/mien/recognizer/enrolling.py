@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from mien.errors import MienError
 from mien.galleries import Gallery
 from mien.images import ImageSource
-from mien.recognizer.outcomes import FaceChoice, Outcome, one_face, result_of
+from mien.recognizer.outcomes import FaceChoice, Outcome, check_face_choice, one_face, result_of
 from mien.recognizer.pipeline import Color, Pipeline
 from mien.types import Enrollment, Templates
 
@@ -19,6 +19,7 @@ def probes(
     pipeline: Pipeline, items: Iterable[tuple[str, ImageSource]], face: FaceChoice, color: Color
 ) -> Iterator[Outcome[tuple[str, Templates]]]:
     """The identity and the one template of each (identity, image), or why there is none, in order."""
+    check_face_choice(face)
     waiting: deque[tuple[str, ImageSource]] = deque()
 
     def sources() -> Iterator[ImageSource]:

@@ -11,7 +11,7 @@ import numpy as np
 from mien.errors import BadInput, MienError, NoFace, SeveralFaces
 from mien.types import Analysis
 
-__all__ = ["FaceChoice", "Outcome", "one_face", "result_of"]
+__all__ = ["FaceChoice", "Outcome", "check_face_choice", "one_face", "result_of"]
 
 FaceChoice = Literal["single", "largest"]
 _Result = TypeVar("_Result")
@@ -23,6 +23,16 @@ class Outcome(Generic[_Result]):
 
     size_wh: tuple[int, int] | None
     result: _Result | MienError
+
+
+def check_face_choice(face: str) -> None:
+    """Refuse what is no ``FaceChoice``.
+
+    Raises:
+        BadInput: ``face`` is neither ``"single"`` nor ``"largest"``.
+    """
+    if face not in ("single", "largest"):
+        raise BadInput(f'face: expected "single" or "largest", got {face!r}')
 
 
 def one_face(analysis: Analysis, face: FaceChoice, source: object = None) -> Analysis:
@@ -38,8 +48,7 @@ def one_face(analysis: Analysis, face: FaceChoice, source: object = None) -> Ana
         SeveralFaces: it has several, and ``face`` is ``"single"``.
         BadInput: ``face`` is neither.
     """
-    if face not in ("single", "largest"):
-        raise BadInput(f'face: expected "single" or "largest", got {face!r}')
+    check_face_choice(face)
     where = f" in {source}" if isinstance(source, (str, os.PathLike)) else ""
     if len(analysis) == 0:
         raise NoFace(f"expected a face{where}, found none")

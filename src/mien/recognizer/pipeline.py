@@ -44,12 +44,6 @@ class Decoded:
     pixels: ImageArray
     reduction: int
 
-    @property
-    def covered_wh(self) -> tuple[int, int]:
-        """Width and height in original pixels that ``pixels`` stand for: the last block may reach past the border."""
-        height, width = self.pixels.shape[:2]
-        return (width * self.reduction, height * self.reduction)
-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -69,9 +63,30 @@ def _decode(plan: _Plan | MienError) -> Decoded | MienError:
     if isinstance(plan, MienError):
         return plan
     try:
-        return Decoded(plan.picture, plan.picture.pixels(plan.reduction), plan.reduction)
+        return Decoded(plan.picture, _whole_blocks(plan.picture, plan.reduction), plan.reduction)
     except MienError as error:
         return error
+
+
+def _whole_blocks(picture: Picture, reduction: int) -> ImageArray:
+    """The pixels at ``1/reduction``, less a last column or row that stands for less than a whole block."""
+    width, height = picture.size_wh
+    pixels = picture.pixels(reduction)
+    return pixels[: max(1, height // reduction), : max(1, width // reduction)]
+
+
+def _each(
+    work: Callable[[list[Decoded]], list[_Result | MienError]], decoded: list[Decoded]
+) -> list[_Result | MienError]:
+    """``work`` on all together; where that fails, on one by one, so that an error stays with its image."""
+    if not decoded:
+        return []
+    try:
+        return work(decoded)
+    except MienError as error:
+        if len(decoded) == 1:
+            return [error]
+    return [result for item in decoded for result in _each(work, [item])]
 
 
 def windows(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -100,46 +115,43 @@ class Pipeline:
     def detect(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Faces]]:
         """Faces of each source, in order; with ``largest`` at most one a source."""
 
-        def work(decoded: list[Decoded]) -> list[Faces]:
-            return self._find(decoded, largest)
+        def work(decoded: list[Decoded]) -> list[Faces | MienError]:
+            return [*self._find(decoded, largest)]
 
-        return self._run(sources, color, worthwhile=1, work=work)
+        return self._run(sources, color, work)
 
     def analyze(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Analysis]]:
         """Analysis of each source, in order; with ``largest`` of at most one face a source."""
 
-        def work(decoded: list[Decoded]) -> list[Analysis]:
+        def work(decoded: list[Decoded]) -> list[Analysis | MienError]:
             faces = self._find(decoded, largest)
-            chips = [self._cut(d, f) for d, f in zip(decoded, faces, strict=True)]
-            templates = self._embed(chips)
+            cut = [self._cut(d, f) for d, f in zip(decoded, faces, strict=True)]
+            templates = iter(self._embed([c for c in cut if isinstance(c, Chips)]))
             return [
-                Analysis(d.picture.size_wh, f, c, t)
-                for d, f, c, t in zip(decoded, faces, chips, templates, strict=True)
+                Analysis(d.picture.size_wh, f, c, next(templates)) if isinstance(c, Chips) else c
+                for d, f, c in zip(decoded, faces, cut, strict=True)
             ]
 
-        return self._run(sources, color, worthwhile=_WORTHWHILE_REDUCTION, work=work)
+        return self._run(sources, color, work)
 
     def _run(
         self,
         sources: Iterable[ImageSource],
         color: Color,
-        worthwhile: int,
-        work: Callable[[list[Decoded]], list[_Result]],
+        work: Callable[[list[Decoded]], list[_Result | MienError]],
     ) -> Iterator[Outcome[_Result]]:
-        for window in self._decoded(sources, color, worthwhile):
+        for window in self._decoded(sources, color):
             good = [d for d in window if isinstance(d, Decoded)]
-            results = iter(work(good) if good else [])
+            results = iter(_each(work, good))
             for item in window:
                 if isinstance(item, Decoded):
                     yield Outcome(item.picture.size_wh, next(results))
                 else:
                     yield Outcome(None, item)
 
-    def _decoded(
-        self, sources: Iterable[ImageSource], color: Color, worthwhile: int
-    ) -> Iterator[list[Decoded | MienError]]:
+    def _decoded(self, sources: Iterable[ImageSource], color: Color) -> Iterator[list[Decoded | MienError]]:
         """Windows of decoded images, the next one being decoded while one is in use."""
-        plans = self._windows(self._plan(source, color, worthwhile) for source in sources)
+        plans = self._windows(self._plan(source, color) for source in sources)
         first = next(plans, [])
         if len(first) < 2:  # one image: no threads to start
             if first:
@@ -158,7 +170,7 @@ class Pipeline:
                 for future in ahead:
                     future.cancel()
 
-    def _plan(self, source: ImageSource, color: Color, worthwhile: int) -> _Plan | MienError:
+    def _plan(self, source: ImageSource, color: Color) -> _Plan | MienError:
         """Open an image, reading its header, and decide at which reduction it is to be decoded."""
         try:
             picture = open_image(source, color=color, max_pixels=self.max_pixels)
@@ -166,7 +178,7 @@ class Pipeline:
             return error
         scale = self.detector.scale(picture.size_wh)
         fitting = max((r for r in picture.reductions if r * scale <= 1), default=1)
-        return _Plan(picture, fitting if fitting >= worthwhile else 1)
+        return _Plan(picture, fitting if fitting >= _WORTHWHILE_REDUCTION else 1)
 
     def _windows(self, plans: Iterable[_Plan | MienError]) -> Iterator[list[_Plan | MienError]]:
         """Plans in order, at most ``batch`` together and not many more pixels than a window should hold."""
@@ -182,15 +194,19 @@ class Pipeline:
             yield window
 
     def _find(self, decoded: list[Decoded], largest: bool) -> list[Faces]:
-        faces = self.detector.detect([d.pixels for d in decoded], [d.covered_wh for d in decoded])
+        faces = self.detector.detect([d.pixels for d in decoded], [d.picture.size_wh for d in decoded])
         return [f.largest() for f in faces] if largest else faces
 
-    def _cut(self, decoded: Decoded, faces: Faces) -> Chips:
+    def _cut(self, decoded: Decoded, faces: Faces) -> Chips | MienError:
+        """The chips of one image, decoded once more where they are finer than what the detector looked at."""
         size = self.embedder.chip_size
         matrices = chip_matrices(faces, self.embedder.reference)
         reduction, pixels = needed_reduction(matrices, decoded.picture.reductions), decoded.pixels
         if reduction < decoded.reduction:
-            pixels = decoded.picture.pixels(reduction)
+            try:
+                pixels = _whole_blocks(decoded.picture, reduction)
+            except MienError as error:
+                return error
         else:
             reduction = decoded.reduction
         return Chips(cut_chips(pixels, matrices, size, reduction), matrices)

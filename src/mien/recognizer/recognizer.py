@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeAlias, TypeVar, cast, overload
 
 from mien.detection import Detector, make_detector
@@ -185,8 +186,9 @@ class Recognizer:
             BadImage: an image cannot be used.
         """
         sources: list[ImageSource] = [a, b]
-        outcomes = self.iter_analyze(sources, color=color)
-        first, second = (one_face(result_of(o), face, s).templates for o, s in zip(outcomes, sources, strict=True))
+        with _closed(self.iter_analyze(sources, color=color)) as outcomes:
+            pairs = zip(outcomes, sources, strict=True)
+            first, second = (one_face(result_of(o), face, source).templates for o, source in pairs)
         return self.compare(first, second, threshold=threshold)
 
     def compare(self, a: Templates, b: Templates, *, threshold: float | None = None) -> Verification:
@@ -381,6 +383,16 @@ class Recognizer:
         if errors not in ("raise", "return"):
             raise BadInput(f'errors: expected "raise" or "return", got {errors!r}')
         sources, is_batch = split_batch(cast("ImageSource | Batch", source))
-        outcomes = work(sources)
-        results = [result_of(o) if errors == "raise" else o.result for o in outcomes]
+        with _closed(work(sources)) as outcomes:  # an error leaves no window of images waiting in it
+            results = [result_of(o) if errors == "raise" else o.result for o in outcomes]
         return results if is_batch else results[0]
+
+
+@contextmanager
+def _closed(outcomes: Iterator[_Result]) -> Iterator[Iterator[_Result]]:
+    """Close a generator behind an error too: its decoding threads and its window of images go at once."""
+    try:
+        yield outcomes
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()

@@ -76,13 +76,30 @@ def convert(source: Path, destination: Path) -> None:
         BadCard: the file is no ONNX graph with one image input.
     """
     import onnx
-    from onnx import helper, numpy_helper
 
     try:
         model = onnx.load(str(source))
     except Exception as error:  # protobuf raises several unrelated types for the same "not ONNX"
         raise BadCard(f"{source}: not an ONNX file ({error})") from error
+    try:
+        converted = _rewritten(model, source)
+        onnx.checker.check_model(converted)
+    except BadCard:
+        raise
+    except Exception as error:  # a graph in a form that the rewriting does not know, whatever it then trips over
+        raise BadCard(f"{source}: this graph cannot be rewritten ({error})") from error
+    onnx.save(converted, str(destination))
+
+
+def _rewritten(model: Any, source: Path) -> Any:
+    """The model after all steps."""
+    from onnx import AttributeProto, helper, numpy_helper
+
     graph = model.graph
+    if model.functions or any(
+        a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for n in graph.node for a in n.attribute
+    ):
+        raise BadCard(f"{source}: expected a plain graph, got one with functions, branches or loops")
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     read = {name for node in graph.node for name in node.input}
     inputs = [i for i in graph.input if i.name not in constants and i.name in read]
@@ -97,11 +114,17 @@ def convert(source: Path, destination: Path) -> None:
             work.bypass(node)
     _fold_batchnorms(work)
     _rewrite_prelus(work)
-    _free_batch(work)
+    gained_an_axis = _free_batch(work)
     _free_resizes(work, model)
 
     used = {name for node in work.nodes for name in node.input}
     for value, shape in [(inputs[0], ("n", 3, None, None)), *((o, ("n",)) for o in graph.output)]:
+        if gained_an_axis and value is not inputs[0]:
+            dims = value.type.tensor_type.shape.dim
+            width = dims[-1].dim_value
+            del dims[:]
+            for size in ("n", None, width):
+                dims.add(**({"dim_value": size} if isinstance(size, int) else {"dim_param": size or f"{value.name}_1"}))
         _free_shape(value, shape, free_size=len(graph.output) >= _FREE_SIZE_MIN_OUTPUTS)
     result = helper.make_graph(
         work.nodes,
@@ -112,8 +135,7 @@ def convert(source: Path, destination: Path) -> None:
     )
     converted = helper.make_model(result, opset_imports=model.opset_import, producer_name="mien")
     converted.ir_version = max(model.ir_version, 4)  # from 4 on, constants need not be graph inputs
-    onnx.checker.check_model(converted)
-    onnx.save(converted, str(destination))
+    return converted
 
 
 def _attributes(node: Any) -> dict[str, Any]:
@@ -139,7 +161,8 @@ def _fold_constant_nodes(work: _Graph) -> None:
         if node.op_type == "DequantizeLinear" and all(a is not None for a in arrays):
             work.constants[node.output[0]] = _dequantize(*arrays, **_attributes(node))  # type: ignore[arg-type]
         elif node.op_type == "Reshape" and arrays[0] is not None and arrays[1] is not None:
-            work.constants[node.output[0]] = arrays[0].reshape([int(s) for s in arrays[1]])
+            kept_sizes = [int(s) or arrays[0].shape[k] for k, s in enumerate(arrays[1])]  # 0 copies the dimension
+            work.constants[node.output[0]] = arrays[0].reshape(kept_sizes)
         else:
             kept.append(node)
     work.nodes = kept
@@ -229,7 +252,7 @@ def _rewrite_prelus(work: _Graph) -> None:
     rewritten = []
     for node in work.nodes:
         slope = work.constants.get(node.input[1]) if node.op_type == "PRelu" else None
-        if slope is None or slope.ndim != 3 or slope.shape[1:] != (1, 1):
+        if slope is None or slope.ndim != 3 or slope.shape[1:] != (1, 1) or len(slope) == 1:
             rewritten.append(node)
             continue
         x, y = node.input[0], node.output[0]
@@ -246,13 +269,24 @@ def _rewrite_prelus(work: _Graph) -> None:
     work.index()
 
 
-def _free_batch(work: _Graph) -> None:
-    """Let a Reshape that fixes a batch of one keep whatever batch comes in."""
+def _free_batch(work: _Graph) -> bool:
+    """Let a Reshape that fixes a batch of one keep whatever batch comes in; whether an output gained an axis."""
+    producers = {out: node for node in work.nodes for out in node.output}
+    mixed = False
     for node in work.nodes:
         shape = work.constants.get(node.input[1]) if node.op_type == "Reshape" else None
-        if shape is not None and len(shape) > 1 and shape[0] == 1:
+        if shape is None or len(shape) < 2:
+            continue
+        mixing = producers.get(node.input[0]) if len(shape) == 2 and shape[0] == -1 else None
+        if mixing is not None and mixing.op_type == "Transpose" and _attributes(mixing)["perm"] == [2, 3, 0, 1]:
+            # Cells, then images: right for one image alone. InsightFace's exports of SCRFD do so.
+            mixing.attribute[0].ints[:] = [0, 2, 3, 1]
+            node.input[1] = work.constant(node.output[0], np.asarray([0, -1, int(shape[1])], np.int64))
+            mixed = True
+        elif shape[0] == 1:
             kept = [0, *(-1 if len(shape) == 2 and size != -1 else int(size) for size in shape[1:])]
             node.input[1] = work.constant(node.output[0], np.asarray(kept, np.int64))
+    return mixed
 
 
 def _free_resizes(work: _Graph, model: Any) -> None:
