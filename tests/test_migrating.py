@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from mien import Settings, errors
 from mien.cli import app
 from mien.images.samples import Samples
+from mien.zoo import card
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "docs/command-line.md", "docs/concepts.md", "docs/migrating.md", "docs/models.md"]
@@ -140,9 +141,23 @@ def test_languages_are_known(document: str) -> None:
     assert {match[1].strip() for match in _BLOCK.finditer(text)} <= known
 
 
+@pytest.mark.parametrize("name", ["sface", "dlib-resnet"])
+def test_thresholds_are_those_of_the_cards(name: str) -> None:
+    """Exactly: the other examples may differ by more than two thresholds do."""
+    embedding = card(name).embedding
+    assert embedding is not None
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        printed = re.findall(rf" (\d\.\d{{3}}) +(?:yes|no) +{name}@", text)
+        printed += re.findall(rf'"threshold": ([\d.]+), .*"space": "{name}@', text)
+        assert {float(number) for number in printed} <= {embedding.threshold}, document
+    for document in ("docs/concepts.md", "docs/migrating.md"):
+        assert str(embedding.threshold) in (ROOT / document).read_text(encoding="utf-8")
+
+
 def test_five_lines_are_five() -> None:
     (block,) = blocks("README.md", "python")
-    assert len(block.text.splitlines()) == 5
+    assert len([line for line in block.text.splitlines() if line]) == 5
 
 
 def test_every_command_has_its_section() -> None:

@@ -42,6 +42,12 @@ def test_show_what_is_not_there(url: str, tmp_path: Path) -> None:
     assert run("gallery", "show", "--json", "--gallery", url, "--identity", "Cy").errors == ["identity_not_found"]
 
 
+def test_a_memory_gallery_is_empty() -> None:
+    shown = run("gallery", "show", "--json", "--gallery", "memory:?name=staff")
+    assert (shown.rows[0]["name"], shown.rows[0]["templates"]) == ("staff", 0)
+    assert "empty" in shown.err
+
+
 def test_remove(url: str) -> None:
     assert run("gallery", "remove", "--gallery", url, "--yes").code == 2
     assert run("gallery", "remove", "--gallery", url, "--yes", "--identity", "Ada", "--template", "1").code == 2

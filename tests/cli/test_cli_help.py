@@ -45,6 +45,15 @@ def test_help_is_shown(name: str) -> None:
         assert "Usage" in shown.out
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("detect", "IMG..."), ("verify", "A B"), ("models pull", "NAME..."), ("models check", "[NAME...]")],
+)
+def test_usage_names_the_arguments(name: str, arguments: str) -> None:
+    usage = next(line for line in run(*name.split(), "--help").out.splitlines() if "Usage" in line)
+    assert usage.strip() == f"Usage: mien {name} [OPTIONS] {arguments}"
+
+
 def test_brackets_in_help_are_shown() -> None:
     assert "mien[parquet]" in run("embed", "--help").out
 

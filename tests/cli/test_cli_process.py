@@ -31,9 +31,12 @@ def crowd(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _interrupted(running: subprocess.Popen[str]) -> Ran:
     """Ctrl-C after the first line."""
     assert running.stdout is not None
-    first = running.stdout.readline()
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    assert running.stderr is not None
+    with running:
+        first = running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        # Not communicate(): it passes over the lines that readline() has fetched along with the first.
+        out, err = running.stdout.read(), running.stderr.read()
     return Ran(running.returncode, first + out, err)
 
 

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from cli_running import flat, run, small
 
 import mien
+from mien.cli.new_gallery import NewGallery
+from mien.cli.options import Tuning
+from mien.errors import BadGallery
+from mien.galleries import Gallery
 from mien.images.samples import Samples
+from mien.types import Templates
 
 
 @pytest.fixture
@@ -65,6 +73,9 @@ def test_settings_come_from_options_then_variables_then_the_file(
         (("--min-score", "7"), 2, "bad_settings"),
         (("--runtime", "abacus"), 2, "bad_settings"),
         (("--threads", "0"), 2, "bad_settings"),
+        (("--batch", "0"), 2, "batch"),
+        (("--precision", "f16"), 2, "precision"),
+        (("--precision", "bf16"), 2, "openvino"),
         (("--settings", "absent.toml"), 2, "absent.toml"),
         (("--detector", "yunett"), 1, "did you mean yunet"),
         (("--embedder", "nobody"), 1, "model_not_found"),
@@ -76,6 +87,26 @@ def test_settings_that_cannot_be(samples: Samples, options: tuple[str, ...], cod
     assert shown.code == code
     assert text in shown.err
     assert "Traceback" not in shown.err
+
+
+def test_precision_and_batch_change_no_face(samples: Samples) -> None:
+    plain = run("detect", "--json", samples.group, samples.astronaut)
+    assert run("detect", "--json", "--batch", "1", "--precision", "f32", samples.group, samples.astronaut) == plain
+
+
+def test_every_setting_with_an_option_reaches_the_recognizer() -> None:
+    given: dict[str, Any] = {
+        "runtime": "openvino",
+        "precision": "bf16",
+        "threads": 3,
+        "min_face": 50,
+        "min_score": 0.7,
+        "flip": True,
+    }
+    given |= {"detector": "yunet", "embedder": "dlib-resnet", "batch": 5}
+    assert set(given) == {field.name for field in dataclasses.fields(Tuning)} - {"settings"}
+    settings = Tuning(**given).recognizer().settings
+    assert {name: getattr(settings, name) for name in given} == given
 
 
 def test_verify(samples: Samples) -> None:
@@ -163,7 +194,65 @@ def test_enroll_wrong_usage(samples: Samples, url: str, tmp_path: Path) -> None:
     assert run("enroll", samples.biden, "--identity", "Joe").code == 2
     small(samples.biden, tmp_path / "flat" / "a.jpg")
     assert run("enroll", "--json", tmp_path / "flat", "--gallery", url).errors == ["bad_input"]
-    assert not Path(url.removeprefix("sqlite:///")).exists() or len(mien.open_gallery(url)) == 0
+    assert not Path(url.removeprefix("sqlite:///")).exists()
+
+
+def test_a_gallery_is_made_with_its_first_template(samples: Samples, url: str, tmp_path: Path) -> None:
+    blank = flat(tmp_path / "flat.png")
+    path = Path(url.removeprefix("sqlite:///"))
+
+    def enroll(image: Path, where: str) -> list[str]:
+        return run("enroll", "--json", image, "--identity", "Joe", "--gallery", where).errors
+
+    assert enroll(blank, url) == ["no_face"]
+    assert not list(tmp_path.glob("people.db*"))
+    path.touch()
+    assert enroll(blank, url) == ["no_face"]
+    assert path.stat().st_size == 0
+    assert enroll(samples.biden, url) == []
+    assert enroll(blank, f"{url}?name=staff") == ["no_face"]
+    with pytest.raises(BadGallery, match="staff"):
+        mien.open_gallery(f"{url}?name=staff", create=False)
+    assert enroll(samples.biden, f"{url}?name=staff") == []
+    with mien.open_gallery(f"{url}?name=staff", create=False) as gallery:
+        assert gallery.identities() == [("Joe", 1)]
+
+
+def test_a_gallery_that_cannot_be_is_told_before_any_image(samples: Samples, url: str, tmp_path: Path) -> None:
+    (tmp_path / "note.db").write_text("hello")
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE notes (text)")
+    before = sorted(tmp_path.iterdir())
+    for where, code in (
+        (f"sqlite:///{tmp_path}/note.db", "bad_gallery"),
+        (f"sqlite:///{tmp_path}/other.db", "bad_gallery"),
+        (f"sqlite:///{tmp_path}", "bad_gallery"),
+        (f"sqlite:///{tmp_path}/absent/people.db", "bad_gallery"),
+        (f"sqlite:///{tmp_path}/note.db/people.db", "bad_gallery"),
+        (f"{url}?mode=ro", "gallery_error"),
+        (f"{url}?nane=staff", "bad_gallery"),
+        ("redis://there", "bad_gallery"),
+    ):
+        shown = run("enroll", "--json", samples.biden, "--identity", "Joe", "--gallery", where)
+        assert (shown.code, shown.errors) == (1, [code]), where
+        assert "image" not in shown.rows[0]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_new_gallery_is_none_until_something_is_stored(url: str) -> None:
+    with NewGallery(url, "default") as gallery:
+        assert isinstance(gallery, Gallery)
+        assert (gallery.space, len(gallery), gallery.add_many([])) == (None, 0, [])
+        with pytest.raises(BadGallery, match="no gallery"):
+            gallery.identities()
+        one = Templates.normalized([[1, 0]], "test@00000000")
+        assert gallery.add("Ada", one)[0].template_id == 1
+        assert (gallery.space, len(gallery), gallery.identities()) == ("test@00000000", 1, [("Ada", 1)])
+        assert gallery.search(one)[0][0].identity == "Ada"
+        assert gallery.templates("Ada")[0] == [1]
+        gallery.remove_template(1)
+    with mien.open_gallery(url, create=False) as kept:
+        assert len(kept) == 0
 
 
 def test_galleries_that_cannot_be_searched(samples: Samples, url: str, tmp_path: Path) -> None:

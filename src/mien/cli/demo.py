@@ -113,9 +113,9 @@ def _closing(out: Path, samples: Samples, recognizer: Recognizer, good: bool) ->
     )
     return f"""
 {verdict}
-Enrolled: {" and ".join(path.name for path in enrolled(samples).values())}. There is one photo of Biden alone:
-biden-again.jpg was made from it, mirrored, turned, darker, half the size. Models: {models}.
-The annotated images are in {out}.
+Enrolled: {" and ".join(path.name for path in enrolled(samples).values())}. There is only one photo of Biden among
+the samples, so biden-again.jpg was made from it: mirrored, turned, darker, half the size.
+Models: {models}. The annotated images are in {out}.
 
 What to try next, with photos of your own in the place of these:
   mien identify {photos / "group.jpg"} --gallery {url}

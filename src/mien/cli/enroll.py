@@ -12,7 +12,7 @@ import typer
 from mien.cli.command import INTERRUPTED, command
 from mien.cli.inputs import Photo, collect, identity_folders, photos_in
 from mien.cli.interrupts import Interruption
-from mien.cli.opening import open_for
+from mien.cli.opening import open_to_enroll
 from mien.cli.options import GalleryUrlOption, ImagesArgument, LargestOption, Tuning
 from mien.cli.output import Output
 from mien.errors import BadInput, MienError
@@ -41,7 +41,7 @@ def enroll(
     """Enroll people in a gallery, a template for each image.
 
     Without --identity each argument is a folder that holds a folder of images for each person, named after them.
-    The gallery is made where there is none. An image that is enrolled twice gives two templates.
+    Where there is no gallery, one is made with the first template. An image that is enrolled twice gives two templates.
 
     Ctrl-C stops after the images in hand; what was printed is stored.
 
@@ -49,6 +49,8 @@ def enroll(
 
     Example: mien enroll ada1.jpg ada2.jpg --identity 'Ada Lovelace' --gallery sqlite:///people.db
     """
+    from mien.galleries import parse_url
+
     output.columns("image", "identity", "template")
     items = list(_people(images, output)) if identity is None else _one_person(images, identity, output)
     recognizer = tuning.recognizer()
@@ -60,8 +62,8 @@ def enroll(
             fed.append(item)
             yield item[0], item[1].path
 
-    with open_for(recognizer, gallery, create=True) as people, Interruption() as stop:
-        if gallery.startswith("memory:"):
+    with open_to_enroll(recognizer, gallery) as people, Interruption() as stop:
+        if parse_url(gallery).scheme == "memory":
             output.note("a memory: gallery is gone when this command ends")
         with output.progress("enroll", len(items)) as advance:
             for outcome in recognizer.iter_enroll(people, feed(stop), face="largest" if largest else "single"):

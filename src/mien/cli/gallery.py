@@ -10,13 +10,14 @@ import typer
 from mien.cli.command import command
 from mien.cli.options import GalleryUrlOption
 from mien.cli.output import Output
+from mien.cli.usage import PlainCommand
 
 __all__ = ["gallery"]
 
 gallery = typer.Typer(name="gallery", no_args_is_help=True, help="Show who is enrolled in a gallery, and remove them.")
 
 
-@gallery.command()
+@gallery.command(cls=PlainCommand)
 @command
 def show(
     output: Output,
@@ -31,8 +32,10 @@ def show(
 
     Example: mien gallery show --gallery sqlite:///people.db --identity 'Ada Lovelace'
     """
-    from mien.galleries import open_gallery
+    from mien.galleries import open_gallery, parse_url
 
+    if parse_url(gallery).scheme == "memory":
+        output.note("a memory: gallery is new and empty in each command")
     with open_gallery(gallery, create=False) as people:
         if identity is not None:
             output.columns("identity", "template")
@@ -56,7 +59,7 @@ def show(
         output.say(f"{people.name}: identities {len(names)}, templates {len(people)}, {space}")
 
 
-@gallery.command()
+@gallery.command(cls=PlainCommand)
 @command
 def remove(
     output: Output,

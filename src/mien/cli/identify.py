@@ -43,7 +43,7 @@ def identify(
         from mien.images import load
 
         album = Album(save)
-    with open_for(recognizer, gallery, create=False) as people, output.progress("identify", len(photos)) as advance:
+    with open_for(recognizer, gallery) as people, output.progress("identify", len(photos)) as advance:
         if len(people) == 0:
             output.note(f"nobody is enrolled in {gallery}")
         for photo, outcome in zip(photos, recognizer.iter_analyze(p.path for p in photos), strict=True):

@@ -67,7 +67,10 @@ def identity_folders(folder: str) -> tuple[list[tuple[str, str]], list[Photo]]:
     strays = [Photo(os.path.join(folder, e.name), e.name) for e in entries if e.is_file() and _is_image(e.name)]
     if not people:
         example = os.path.join(folder, "Ada")
-        raise BadInput(f"{folder}: expected a folder for each identity, such as {example} (or --identity), found none")
+        raise BadInput(
+            f"{folder}: expected a folder for each identity, such as {example}, found none; "
+            "say whom all the images show with --identity NAME"
+        )
     return people, strays
 
 

@@ -10,6 +10,7 @@ import typer
 from mien.cli.command import command
 from mien.cli.output import Output
 from mien.cli.records import Record
+from mien.cli.usage import PlainCommand
 from mien.errors import MienError, ModelNotFound
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ AcceptOption = Annotated[
 ]
 
 
-@models.command(name="list")
+@models.command(name="list", cls=PlainCommand)
 @command
 def list_models(output: Output) -> None:
     """List the models, with their licenses and whether their files are on this machine.
@@ -44,7 +45,7 @@ def list_models(output: Output) -> None:
         output.result(record, (card.name, card.task, card.license.id, commercial, present, card.description))
 
 
-@models.command()
+@models.command(cls=PlainCommand)
 @command
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The model's name.")], output: Output
@@ -62,7 +63,7 @@ def show(
     output.result(record, *_facts(record))
 
 
-@models.command()
+@models.command(cls=PlainCommand)
 @command
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False, help="The models' names.")],
@@ -88,7 +89,7 @@ def pull(
             output.result({"name": name, "path": str(path)}, (name, str(path)))
 
 
-@models.command()
+@models.command(cls=PlainCommand)
 @command
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The model, an ONNX file.")],
@@ -118,14 +119,14 @@ def add(
     output.result(_record(added), (added.name, added.task, added.license.id))
 
 
-@models.command()
+@models.command(cls=PlainCommand)
 @command
 def check(
     output: Output,
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", show_default=False, help="The models' names; by default all on this machine."
+            metavar="NAME...", show_default=False, help="The models' names; by default all on this machine."
         ),
     ] = None,
 ) -> None:

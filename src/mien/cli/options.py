@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,6 +81,14 @@ class Tuning:
         str | None,
         typer.Option(metavar="onnx|openvino", rich_help_panel=_SETTINGS, help="What runs the models."),
     ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="f32|bf16",
+            rich_help_panel=_SETTINGS,
+            help="Numbers inside the models; bf16 needs --runtime openvino and a processor that has it.",
+        ),
+    ] = None
     threads: Annotated[
         int | None, typer.Option(rich_help_panel=_SETTINGS, help="Threads of a model; by default one a core.")
     ] = None
@@ -103,6 +111,9 @@ class Tuning:
             help="Average each template with that of the mirrored face, at twice the time.",
         ),
     ] = None
+    batch: Annotated[
+        int | None, typer.Option(rich_help_panel=_SETTINGS, help="Images that go through the models together.")
+    ] = None
     settings: Annotated[
         Path | None,
         typer.Option(
@@ -123,8 +134,8 @@ class Tuning:
         """
         from mien.recognizer import Recognizer, Settings
 
-        names = ("detector", "embedder", "runtime", "threads", "min_face", "min_score", "flip")
-        values: dict[str, Any] = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "settings"}
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with _variable(_FILE_VARIABLE, self.settings):
             return Recognizer(Settings(**values))
 

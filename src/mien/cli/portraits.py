@@ -58,7 +58,7 @@ def probes(samples: Samples, second_biden: Path) -> list[Probe]:
 
 
 def second_portrait(original: Path, destination: Path) -> Path:
-    """Another image of a person of whom there is one photograph alone: mirrored, turned, smaller, darker, compressed.
+    """Another image of a person of whom there is only one photograph: mirrored, turned, smaller, darker, compressed.
 
     Raises:
         OutputError: it cannot be written.

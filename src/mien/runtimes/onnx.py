@@ -33,6 +33,9 @@ class OnnxNetwork:
         session.log_severity_level = _LOG_FATAL_ONLY
         if options.threads is not None:
             session.intra_op_num_threads = options.threads
+        # Each session has threads of its own, which wait for work by spinning: those of the detector would go on
+        # doing so while the embedder runs, on the same cores. Alternating, both together took half the time so.
+        session.add_session_config_entry("session.force_spinning_stop", "1")
         # Pictures come in many sizes: plans made for one size would be kept for each of them.
         session.enable_mem_pattern = False
         try:

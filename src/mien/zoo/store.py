@@ -148,13 +148,19 @@ def _original(card: Card, progress: Progress | None) -> Path:
         return found
     tried = "; ".join(f"{source}: {error}" for source, error in failures) if failures else "the card names no source"
     other = any(isinstance(error, HashMismatch) for _, error in failures)
-    if other:
-        cure = "the files differ from the one the card was written for"
-    elif remote:
-        cure = "connect once to fetch it, or bring the file and use: mien models add"
-    else:
-        cure = "bring the file and use: mien models add"
-    raise (HashMismatch if other else ModelNotFound)(f"{card.name}: no source has its file: {tried}. {cure}")
+    reason = " The files differ from the one the card was written for." if other else ""
+    raise (HashMismatch if other else ModelNotFound)(
+        f"{card.name}: no source has its file: {tried}.{reason} {_cures(card, failures)}"
+    )
+
+
+def _cures(card: Card, failures: list[tuple[str, Exception]]) -> str:
+    """What helps, besides an extra, which the failure of its package names."""
+    # The cache is looked into first, whatever the sources are: this works for every card.
+    place = f"put the file with sha256 {card.file.sha256} at {kept_path(card)}"
+    if any(is_remote(source) and isinstance(error, ModelNotFound) for source, error in failures):
+        return f"Connect and run: mien models pull {card.name}; or {place}"
+    return f"To use a copy, {place}"
 
 
 def _local(card: Card, failures: list[tuple[str, Exception]]) -> Path | None:
