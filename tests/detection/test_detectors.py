@@ -161,7 +161,7 @@ def test_a_face_that_fills_the_frame_is_found(samples: Samples) -> None:
         assert faces.largest().areas[0] > 0.5 * side * side
 
 
-@pytest.mark.parametrize("side", [20, 40, 80, 160, 320, 640, 1200])
+@pytest.mark.parametrize("side", [40, 80, 160, 320, 640, 1200])
 def test_faces_of_every_size_are_found_adaptively(samples: Samples, side: int) -> None:
     """The same portrait, its face from a 32nd of the image's height to all of it, on a gray wall."""
     detector = make_detector(
@@ -178,8 +178,6 @@ def test_faces_of_every_size_are_found_adaptively(samples: Samples, side: int) -
     wall = np.full((1280, 1280, 3), 128, np.uint8)
     wall[: part.shape[0], : part.shape[1]] = part
     heights = [b - t for _, t, _, b in detector.detect([wall])[0].xyxy]
-    if side == 20:  # half of this face size is the network's limit: it may be found or not, larger ones must be
-        return
     assert any(abs(h - side) < 0.35 * side for h in heights), heights
 
 

@@ -274,6 +274,20 @@ def test_an_image_that_fails_late_fails_alone() -> None:
     assert [type(f).__name__ for f in found] == ["Analysis", "BadInput", "Analysis"]
 
 
+def test_a_missing_model_is_raised_once_and_no_images_fault() -> None:
+    asked: list[int] = []
+
+    class Missing(FakeEmbedder):
+        def embed(self, chips: ImageArray) -> mien.Templates:
+            asked.append(1)
+            raise ModelNotFound("no such file")
+
+    broken = mien.Recognizer(detector=FakeDetector(), embedder=Missing())
+    with pytest.raises(ModelNotFound):
+        broken.analyze([photo(RED), photo(GREEN)], errors="return")
+    assert asked == [1]
+
+
 def test_an_error_leaves_no_decoding_threads(fake: mien.Recognizer) -> None:
     for _ in range(3):
         with pytest.raises(BadImage):

@@ -18,7 +18,7 @@ import numpy as np
 from mien.alignment import chip_matrices, cut_chips, needed_reduction
 from mien.detection import Detector
 from mien.embedding import Embedder
-from mien.errors import MienError
+from mien.errors import BadImage, BadInput, MienError, RuntimeFailed
 from mien.images import ImageSource, Picture, open_image
 from mien.recognizer.outcomes import Outcome
 from mien.types import Analysis, Chips, Faces, ImageArray, Templates
@@ -78,12 +78,15 @@ def _whole_blocks(picture: Picture, reduction: int) -> ImageArray:
 def _each(
     work: Callable[[list[Decoded]], list[_Result | MienError]], decoded: list[Decoded]
 ) -> list[_Result | MienError]:
-    """``work`` on all together; where that fails, on one by one, so that an error stays with its image."""
+    """``work`` on all together; where an image is at fault, on one by one, so that the error stays with it.
+
+    What no image is to blame for (a missing model, a refused license) is raised, once.
+    """
     if not decoded:
         return []
     try:
         return work(decoded)
-    except MienError as error:
+    except (BadImage, BadInput, RuntimeFailed) as error:
         if len(decoded) == 1:
             return [error]
     return [result for item in decoded for result in _each(work, [item])]
