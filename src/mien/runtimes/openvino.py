@@ -10,6 +10,7 @@ import numpy as np
 
 from mien.errors import MissingExtra, RuntimeFailed
 from mien.runtimes.network import RuntimeOptions
+from mien.runtimes.openvino_graph import restore_prelus
 from mien.types import FloatArray
 
 __all__ = ["OpenVinoNetwork"]
@@ -43,6 +44,7 @@ class OpenVinoNetwork:
             source = core.read_model(str(path))
             # Before compilation: what compiles away leaves its names on the outputs too.
             self._outputs = tuple(o.get_any_name() for o in source.outputs)
+            restore_prelus(source)
             self._model: Any = core.compile_model(source, "CPU", settings)
         except RuntimeError as error:
             raise RuntimeFailed(f"OpenVINO cannot load {path}: {str(error).strip().splitlines()[0]}") from error
