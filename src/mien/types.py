@@ -232,6 +232,7 @@ class Match:
         rank: 1 for the best candidate.
         template_id: the gallery's template that scored best for this identity.
         probability: calibrated probability of a mated comparison, or None without a calibration.
+        gallery: which gallery it was found in, where several were searched at once, else None.
     """
 
     identity: str
@@ -239,6 +240,7 @@ class Match:
     rank: int
     template_id: int
     probability: float | None = None
+    gallery: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

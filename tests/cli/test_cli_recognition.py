@@ -240,7 +240,7 @@ def test_a_gallery_that_cannot_be_is_told_before_any_image(samples: Samples, url
 
 
 def test_a_new_gallery_is_none_until_something_is_stored(url: str) -> None:
-    with NewGallery(url, "default") as gallery:
+    with NewGallery(mien.galleries.parse_url(url)) as gallery:
         assert isinstance(gallery, Gallery)
         assert (gallery.space, len(gallery), gallery.add_many([])) == (None, 0, [])
         with pytest.raises(BadGallery, match="no gallery"):

@@ -14,7 +14,8 @@ from gallery_cases import SPACE, faces
 
 from mien.errors import BadGallery, GalleryError
 from mien.galleries import open_gallery
-from mien.galleries.sqlite_file import APPLICATION_ID, SCHEMA_VERSION
+from mien.galleries.sql.schema import SCHEMA_VERSION
+from mien.galleries.sql.sqlite_file import APPLICATION_ID
 
 
 def url_of(path: Path, options: str = "") -> str:
@@ -66,13 +67,13 @@ def test_several_galleries_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "people.db"
     with open_gallery(url_of(path, "?name=staff")) as staff, open_gallery(url_of(path, "?name=guests")) as guests:
         staff.add("Ada", faces(2))
-        (guest,) = guests.add("Ada", faces(1, seed=1, dimension=8, space="other@1"))
+        guest = guests.add("Ada", faces(3, seed=1, dimension=8, space="other@1"))[-1]
         assert (staff.name, guests.name) == ("staff", "guests")
         assert (staff.space, guests.space) == (SPACE, "other@1")
         with pytest.raises(GalleryError, match=f"no template {guest.template_id}"):
             staff.remove_template(guest.template_id)
         assert staff.remove_identity("Ada") == 2
-        assert guests.identities() == [("Ada", 1)]
+        assert guests.identities() == [("Ada", 3)]
         assert guests.search(faces(1, seed=1, dimension=8, space="other@1"))[0][0].identity == "Ada"
     with pytest.raises(BadGallery, match=r"no gallery named 'default' at .*people\.db; it has: guests, staff"):
         open_gallery(url_of(path), create=False)
@@ -138,7 +139,7 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
     open_gallery(url_of(path)).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(BadGallery, match=r"expected gallery layout 1, got 2; a newer version of mien"):
+    with pytest.raises(BadGallery, match=r"expected gallery layout 2, got 3; a newer version of mien"):
         open_gallery(url_of(path))
 
 

@@ -19,8 +19,9 @@ import pytest
 from gallery_cases import faces
 
 from mien.errors import GalleryError, GalleryLocked
-from mien.galleries import open_gallery, sqlite_file
-from mien.galleries.sqlite import SqliteGallery
+from mien.galleries import SqlGallery, open_gallery
+from mien.galleries.sql import removing
+from mien.galleries.sql.sqlite import SqliteDatabase
 
 TEMPLATES_PER_PERSON = 3
 
@@ -142,8 +143,7 @@ def test_what_another_handle_changes_is_seen_at_once(url: str) -> None:
 
 
 def test_a_handle_far_behind_reads_everything_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.galleries.sqlite.KEPT_REMOVALS", 3)
-    assert sqlite_file.KEPT_REMOVALS > 3
+    monkeypatch.setattr(removing, "KEPT_REMOVALS", 3)
     with open_gallery(url) as here, open_gallery(url) as there:
         there.add_many([(f"{i}", faces(1, seed=i)) for i in range(12)])
         assert len(here.search(faces(1), top=99)[0]) == 12
@@ -195,9 +195,11 @@ def test_a_short_lock_is_waited_for(url: str) -> None:
 
 def test_a_full_disk_stores_nothing_by_halves(url: str) -> None:
     with open_gallery(url) as gallery:
-        assert isinstance(gallery, SqliteGallery)
+        assert isinstance(gallery, SqlGallery)
         gallery.add("Ada", faces(1, dimension=128))
-        writer = gallery._writer
+        database = gallery._shelf.database
+        assert isinstance(database, SqliteDatabase)
+        writer = database._writer
         assert writer is not None
         (pages,) = writer.execute("PRAGMA page_count").fetchone()
         writer.execute(f"PRAGMA max_page_count = {pages + 4}")
@@ -233,7 +235,7 @@ def test_a_write_that_the_system_refuses_stores_nothing_by_halves(url: str) -> N
         assert gallery.identities() == [("Ada", 1)]
 
 
-def use_after_fork(gallery: SqliteGallery) -> str:
+def use_after_fork(gallery: SqlGallery) -> str:
     """The error that a forked child gets from its parent's gallery."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -253,7 +255,7 @@ def use_after_fork(gallery: SqliteGallery) -> str:
 
 def test_a_forked_child_is_told_to_open_the_gallery_again(url: str) -> None:
     with open_gallery(url) as gallery:
-        assert isinstance(gallery, SqliteGallery)
+        assert isinstance(gallery, SqlGallery)
         gallery.add("Ada", faces(1))
         assert "opened before this process was forked" in use_after_fork(gallery)
         assert gallery.search(faces(1))[0][0].identity == "Ada"

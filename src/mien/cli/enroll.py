@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.command import INTERRUPTED, command
-from mien.cli.inputs import Photo, collect, identity_folders, photos_in
+from mien.cli.inputs import Photo, collect, people_in
 from mien.cli.interrupts import Interruption
 from mien.cli.opening import open_to_enroll
-from mien.cli.options import GalleryUrlOption, ImagesArgument, LargestOption, Tuning
+from mien.cli.options import GalleryUrlOption, ImagesArgument, LargestOption, TagsOption, Tuning
 from mien.cli.output import Output
 from mien.errors import BadInput, MienError
+
+if TYPE_CHECKING:
+    from mien.recognizer import FaceChoice
 
 __all__ = ["enroll"]
 
@@ -36,12 +38,15 @@ def enroll(
             help="Whom the images show; without it, folders of folders are expected.",
         ),
     ] = None,
+    tag: TagsOption = None,
     largest: LargestOption = False,
 ) -> None:
     """Enroll people in a gallery, a template for each image.
 
     Without --identity each argument is a folder that holds a folder of images for each person, named after them.
     Where there is no gallery, one is made with the first template. An image that is enrolled twice gives two templates.
+
+    Each --tag is added to the tags of everyone enrolled; mien identify --tag searches among those who have it.
 
     Ctrl-C stops after the images in hand; what was printed is stored.
 
@@ -52,7 +57,7 @@ def enroll(
     from mien.galleries import parse_url
 
     output.columns("image", "identity", "template")
-    items = list(_people(images, output)) if identity is None else _one_person(images, identity, output)
+    items = list(people_in(images, output)) if identity is None else _one_person(images, identity, output)
     recognizer = tuning.recognizer()
     fed: deque[_Item] = deque()
     done = 0
@@ -66,7 +71,8 @@ def enroll(
         if parse_url(gallery).scheme == "memory":
             output.note("a memory: gallery is gone when this command ends")
         with output.progress("enroll", len(items)) as advance:
-            for outcome in recognizer.iter_enroll(people, feed(stop), face="largest" if largest else "single"):
+            face: FaceChoice = "largest" if largest else "single"
+            for outcome in recognizer.iter_enroll(people, feed(stop), face=face, tags=tag if tag else ()):
                 name, photo = fed.popleft()
                 about = {"image": photo.path, "identity": name}
                 if isinstance(outcome.result, MienError):
@@ -91,30 +97,3 @@ def _one_person(images: list[str], identity: str, output: Output) -> list[_Item]
     except BadInput as error:
         raise typer.BadParameter(str(error), param_hint="--identity") from error
     return [(name, photo) for photo in collect(images, output)]
-
-
-def _people(folders: list[str], output: Output) -> Iterator[_Item]:
-    """Identity and image of everything in folders of folders; what cannot be enrolled is reported as failed."""
-    from mien.galleries import canonical_name
-
-    for folder in folders:
-        if not os.path.isdir(folder):
-            missing = "there is no folder" if not os.path.exists(folder) else "is no folder"
-            raise typer.BadParameter(f"{folder!r}: {missing}; say whom an image shows with --identity NAME")
-    for folder in folders:
-        try:
-            people, strays = identity_folders(folder)
-        except MienError as error:
-            output.failure({"image": folder}, error)
-            continue
-        for photo in strays:
-            output.failure({"image": photo.path}, BadInput(f"{photo.path}: expected to lie in an identity's folder"))
-        for name, path in people:
-            try:
-                canonical = canonical_name(name)
-                photos = photos_in(path)
-            except MienError as error:
-                output.failure({"image": path, "identity": name}, error)
-                continue
-            for photo in photos:
-                yield canonical, photo

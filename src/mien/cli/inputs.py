@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import typer
+
 from mien.cli.output import Output
 from mien.errors import BadInput, MienError
 
-__all__ = ["SUFFIXES", "Photo", "collect", "identity_folders", "photos_in"]
+__all__ = ["SUFFIXES", "Photo", "collect", "identity_folders", "people_in", "photos_in"]
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
 """The files that count as images in a folder; a file that is named itself may be called anything."""
 
 _STANDARD_INPUT = "-"
+_HINT = "; say whom all the images show with --identity NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,12 @@ def photos_in(folder: str) -> list[Photo]:
     return photos
 
 
-def identity_folders(folder: str) -> tuple[list[tuple[str, str]], list[Photo]]:
+def identity_folders(folder: str, hint: str = _HINT) -> tuple[list[tuple[str, str]], list[Photo]]:
     """Name and path of each folder in ``folder``, sorted, and the images that lie outside of any.
+
+    Args:
+        folder: where to look.
+        hint: what else the user could do, for the message.
 
     Raises:
         BadInput: there are no folders, or the folder cannot be read.
@@ -67,11 +74,45 @@ def identity_folders(folder: str) -> tuple[list[tuple[str, str]], list[Photo]]:
     strays = [Photo(os.path.join(folder, e.name), e.name) for e in entries if e.is_file() and _is_image(e.name)]
     if not people:
         example = os.path.join(folder, "Ada")
-        raise BadInput(
-            f"{folder}: expected a folder for each identity, such as {example}, found none; "
-            "say whom all the images show with --identity NAME"
-        )
+        raise BadInput(f"{folder}: expected a folder for each identity, such as {example}, found none{hint}")
     return people, strays
+
+
+def people_in(folders: Iterable[str], output: Output, hint: str = _HINT) -> Iterator[tuple[str, Photo]]:
+    """Identity and image of everything in folders of folders; what cannot be used is reported as failed.
+
+    Args:
+        folders: each with a folder for each identity.
+        output: where failures are reported.
+        hint: what else the user could do, for the messages.
+
+    Raises:
+        typer.BadParameter: an argument is no folder.
+    """
+    from mien.galleries import canonical_name
+
+    given = list(folders)
+    for folder in given:
+        if not os.path.isdir(folder):
+            missing = "there is no folder" if not os.path.exists(folder) else "is no folder"
+            raise typer.BadParameter(f"{folder!r}: {missing}{hint}")
+    for folder in given:
+        try:
+            people, strays = identity_folders(folder, hint)
+        except MienError as error:
+            output.failure({"image": folder}, error)
+            continue
+        for photo in strays:
+            output.failure({"image": photo.path}, BadInput(f"{photo.path}: expected to lie in an identity's folder"))
+        for name, path in people:
+            try:
+                canonical = canonical_name(name)
+                photos = photos_in(path)
+            except MienError as error:
+                output.failure({"image": path, "identity": name}, error)
+                continue
+            for photo in photos:
+                yield canonical, photo
 
 
 def _with_standard_input(arguments: Iterable[str]) -> Iterator[str]:

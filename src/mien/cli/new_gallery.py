@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mien.galleries import Gallery
+    from mien.galleries import Gallery, GalleryUrl
+    from mien.galleries.protocol import GalleryOptions, NewEnrollment, Portraits
     from mien.types import Enrollment, Match, Templates
 
 __all__ = ["NewGallery"]
@@ -21,13 +22,13 @@ class NewGallery:
     there is no gallery.
 
     Args:
-        url: where it is to be made.
-        name: which of the galleries there.
+        url: where it is to be made, and how.
     """
 
-    def __init__(self, url: str, name: str) -> None:
-        self.url = url
-        self.name = name
+    def __init__(self, url: GalleryUrl) -> None:
+        self.url = url.shown
+        self.name = url.name
+        self._url = url
         self._lock = threading.Lock()
         self._made: Gallery | None = None
 
@@ -36,14 +37,30 @@ class NewGallery:
         """The embedding space, or None before the first enrollment."""
         return None if self._made is None else self._made.space
 
-    def add(self, identity: str, templates: Templates) -> list[Enrollment]:
-        """See ``Gallery.add``; makes the gallery."""
-        return self.add_many([(identity, templates)])
+    @property
+    def options(self) -> GalleryOptions:
+        """See ``Gallery.options``; before the gallery is made, those that the URL asks for."""
+        from mien.galleries.protocol import GalleryOptions
 
-    def add_many(self, items: Iterable[tuple[str, Templates]]) -> list[Enrollment]:
+        return GalleryOptions(**self._url.named) if self._made is None else self._made.options
+
+    def add(
+        self,
+        identity: str,
+        templates: Templates,
+        *,
+        tags: Collection[str] = (),
+        portraits: Portraits | None = None,
+    ) -> list[Enrollment]:
+        """See ``Gallery.add``; makes the gallery."""
+        from mien.galleries.protocol import NewEnrollment
+
+        return self.add_many([NewEnrollment(identity, templates, tags, portraits)])
+
+    def add_many(self, items: Iterable[NewEnrollment | tuple[str, Templates]]) -> list[Enrollment]:
         """See ``Gallery.add_many``; makes the gallery, if there is anything to store."""
         taken = list(items)
-        if not any(len(templates) for _, templates in taken):
+        if not any(len(item[1] if isinstance(item, tuple) else item.templates) for item in taken):
             return []
         return self._opened(create=True).add_many(taken)
 
@@ -63,16 +80,32 @@ class NewGallery:
         """See ``Gallery.templates``."""
         return self._opened().templates(identity)
 
-    def search(self, probes: Templates, *, top: int = 1, threshold: float | None = None) -> list[list[Match]]:
+    def tags(self, identity: str) -> list[str]:
+        """See ``Gallery.tags``."""
+        return self._opened().tags(identity)
+
+    def set_tags(self, identity: str, tags: Collection[str]) -> None:
+        """See ``Gallery.set_tags``."""
+        self._opened().set_tags(identity, tags)
+
+    def search(
+        self,
+        probes: Templates,
+        *,
+        top: int = 1,
+        threshold: float | None = None,
+        tags: Collection[str] | None = None,
+        identities: Collection[str] | None = None,
+    ) -> list[list[Match]]:
         """See ``Gallery.search``."""
-        return self._opened().search(probes, top=top, threshold=threshold)
+        return self._opened().search(probes, top=top, threshold=threshold, tags=tags, identities=identities)
 
     def _opened(self, *, create: bool = False) -> Gallery:
         from mien.galleries import open_gallery
 
         with self._lock:
             if self._made is None:
-                self._made = open_gallery(self.url, create=create)
+                self._made = open_gallery(self._url.url, create=create)
             return self._made
 
     def __len__(self) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from mien.cli.new_gallery import NewGallery
 from mien.errors import BadGallery, GalleryError, SpaceMismatch
 
 if TYPE_CHECKING:
-    from mien.galleries import Gallery, GalleryUrl
+    from mien.galleries import Gallery, Searchable
     from mien.recognizer import Recognizer
 
-__all__ = ["open_for", "open_to_enroll"]
+__all__ = ["is_there", "open_all_for", "open_for", "open_to_enroll"]
 
 
 def open_for(recognizer: Recognizer, url: str) -> Gallery:
@@ -30,13 +31,23 @@ def open_for(recognizer: Recognizer, url: str) -> Gallery:
     try:
         if gallery.space not in (None, recognizer.space):
             raise SpaceMismatch(
-                f"{url} holds templates of {gallery.space}, and these settings make templates of {recognizer.space}; "
-                "choose the gallery's embedder with --embedder (and --flip), or another gallery"
+                f"{gallery.url} holds templates of {gallery.space}, and these settings make templates of "
+                f"{recognizer.space}; choose the gallery's embedder with --embedder (and --flip), or another gallery"
             )
     except BaseException:
         gallery.close()
         raise
     return gallery
+
+
+@contextmanager
+def open_all_for(recognizer: Recognizer, urls: Sequence[str]) -> Iterator[Searchable]:
+    """One gallery, or several searched together, closed at the end of the block; errors as for ``open_for``."""
+    from mien.galleries import GalleryGroup
+
+    with ExitStack() as stack:
+        galleries = [stack.enter_context(open_for(recognizer, url)) for url in urls]
+        yield galleries[0] if len(galleries) == 1 else GalleryGroup(galleries)
 
 
 def open_to_enroll(recognizer: Recognizer, url: str) -> Gallery:
@@ -48,33 +59,29 @@ def open_to_enroll(recognizer: Recognizer, url: str) -> Gallery:
         GalleryLocked: another process holds it.
         GalleryError: it cannot be read or changed.
     """
-    from mien.galleries import parse_url
+    from mien.galleries import parse_url, require_free
 
     parsed = parse_url(url)
     if parsed.mode == "ro":
-        raise GalleryError(f"expected a gallery to enroll in, got one that may not be changed (mode=ro): {url}")
+        raise GalleryError(
+            f"expected a gallery to enroll in, got one that may not be changed (mode=ro): {parsed.shown}"
+        )
     try:
         return open_for(recognizer, url)
     except BadGallery:
-        _require_free(parsed)
-        return NewGallery(url, parsed.name)
+        if is_there(url, parsed.name):
+            # It was made with other options than the URL's, or it is damaged.
+            raise
+        require_free(parsed)
+        return NewGallery(parsed)
 
 
-def _require_free(url: GalleryUrl) -> None:
-    """Check that a gallery can be made: there is no file, an empty one, or one without a gallery of this name.
+def is_there(url: str, name: str) -> bool:
+    """Whether the place that a URL names has a gallery of that name."""
+    from mien.galleries import galleries_at
 
-    Raises:
-        BadGallery: there is something else, or the folder does not exist.
-        GalleryError: the folder cannot be written.
-    """
-    from mien.galleries.sqlite_file import GalleryFile
-
-    path = os.path.abspath(url.path)
-    folder = os.path.dirname(path)
-    if not os.path.exists(path):
-        if not os.path.isdir(folder):
-            raise BadGallery(f"{path}: the folder {folder} does not exist")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise GalleryError(f"{path}: cannot be made: no permission to write in {folder}")
-    elif not os.path.isfile(path) or os.path.getsize(path):
-        GalleryFile(url, create=False)
+    try:
+        return any(summary.name == name for summary in galleries_at(url))
+    except BadGallery:
+        # Nothing is there yet, or something else: making a gallery tells which.
+        return False

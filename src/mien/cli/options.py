@@ -20,6 +20,7 @@ __all__ = [
     "LargestOption",
     "Reporting",
     "SaveOption",
+    "TagsOption",
     "ThresholdOption",
     "Tuning",
 ]
@@ -39,6 +40,10 @@ ImagesArgument = Annotated[
 GalleryUrlOption = Annotated[
     str,
     typer.Option("--gallery", metavar="URL", show_default=False, help="The gallery, such as sqlite:///people.db"),
+]
+TagsOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", show_default=False, help="A tag; may be given several times."),
 ]
 LargestOption = Annotated[
     bool, typer.Option("--largest", help="Where an image shows several faces, use the largest face alone.")

@@ -27,14 +27,15 @@ def face_records(faces: Faces, *, landmarks: bool = True) -> list[Record]:
 
 
 def candidate_record(match: Match) -> Record:
-    """One candidate of an identification."""
-    return {
+    """One candidate of an identification; with its gallery, where several were searched."""
+    record: Record = {
         "identity": match.identity,
         "score": rounded_score(match.score),
         "rank": match.rank,
         "template_id": match.template_id,
         "probability": None if match.probability is None else rounded_score(match.probability),
     }
+    return record if match.gallery is None else {**record, "gallery": match.gallery}
 
 
 def rounded_score(score: float) -> float:

@@ -1,30 +1,49 @@
 """Galleries: templates enrolled under identities, kept, removed and searched.
 
-- ``opening``: ``open_gallery(url)``, the way in; ``urls`` says what a URL may hold.
+- ``opening``: ``open_gallery(url)``, the way in; ``urls`` says what a URL may hold, ``options`` what is kept with it.
 - ``protocol``: ``Gallery``, what every back end can do; one contract test suite runs against all of them.
-- ``memory``: the gallery behind ``memory:``.
-- ``sqlite``: the gallery behind ``sqlite:///``; ``sqlite_file`` has the layout of the file and opens it safely,
-  ``sqlite_mirror`` keeps the searched copy equal to the file.
-- ``residents``: templates in memory, searched by every back end; ``names``: which names are fit.
+- ``memory``: the gallery behind ``memory:``; ``residents`` holds its templates.
+- ``sql``: one gallery for all SQL engines, with SQLite and PostgreSQL behind it; ``milvus``: the distributed engine.
+- ``batch`` and ``names``: what is fit to be enrolled; ``vault``: encryption; ``keeper``: erasing on time.
+- ``group``: several galleries searched at once; ``exchange``: files of templates, in and out.
 """
 
 from __future__ import annotations
 
+from mien.galleries.exchange import export_templates, import_templates
+from mien.galleries.exchange_rows import Block, Migratable, Portable
+from mien.galleries.group import GalleryGroup, Searchable
 from mien.galleries.memory import MemoryGallery
 from mien.galleries.names import LONGEST_NAME, canonical_name
-from mien.galleries.opening import open_gallery
-from mien.galleries.protocol import Gallery
-from mien.galleries.sqlite import SqliteGallery
+from mien.galleries.opening import galleries_at, open_gallery, require_free
+from mien.galleries.protocol import Gallery, GalleryOptions, NewEnrollment, Portraits
+from mien.galleries.sql.audit import AuditEntry
+from mien.galleries.sql.gallery import SqlGallery
+from mien.galleries.sql.listing import GallerySummary
 from mien.galleries.urls import DEFAULT_NAME, GalleryUrl, parse_url
 
 __all__ = [
     "DEFAULT_NAME",
     "LONGEST_NAME",
+    "AuditEntry",
+    "Block",
     "Gallery",
+    "GalleryGroup",
+    "GalleryOptions",
+    "GallerySummary",
     "GalleryUrl",
     "MemoryGallery",
-    "SqliteGallery",
+    "Migratable",
+    "NewEnrollment",
+    "Portable",
+    "Portraits",
+    "Searchable",
+    "SqlGallery",
     "canonical_name",
+    "export_templates",
+    "galleries_at",
+    "import_templates",
     "open_gallery",
     "parse_url",
+    "require_free",
 ]

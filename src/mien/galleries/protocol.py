@@ -2,13 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
-from mien.types import Enrollment, Match, Templates
+import numpy as np
 
-__all__ = ["Gallery"]
+from mien.errors import BadInput
+from mien.matching import Codec, Fusion
+from mien.types import Enrollment, FloatArray, Match, Templates
+
+__all__ = ["Audit", "Gallery", "GalleryOptions", "NewEnrollment", "Portraits"]
+
+Audit = Literal["off", "changes", "all"]
+"""What the audit log takes in: nothing; enrollments and removals; these and every search."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryOptions:
+    """How a gallery keeps what it holds; chosen when it is made and kept with it.
+
+    Attributes:
+        codec: how templates are stored and scanned: ``float32``; ``int8`` scans a quarter of the bytes and scores the
+            best again in float32, with the same results; ``int8-only`` keeps nothing else, at a small loss.
+        fusion: an identity's score over its templates: the ``max`` or the ``mean``.
+        portraits: keep an aligned picture of each enrolled face, so that another model can embed it anew.
+        audit: what the audit log takes in.
+        audit_days: for how many days it is kept; None for ever.
+        retention_days: after how many days templates are erased; None for never.
+        encrypted: keep templates, names, tags and portraits encrypted (AES-256-GCM).
+    """
+
+    codec: Codec = "float32"
+    fusion: Fusion = "max"
+    portraits: bool = False
+    audit: Audit = "changes"
+    audit_days: float | None = None
+    retention_days: float | None = None
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portraits:
+    """Aligned pictures of faces, wide enough for any embedding model's own alignment.
+
+    Attributes:
+        pictures: one JPEG file a face.
+        landmarks: ``(n, 5, 2) float32``, in the pictures' pixels, ordered as in ``Faces``.
+
+    Raises:
+        BadInput: the lengths or the shape do not fit.
+    """
+
+    pictures: Sequence[bytes]
+    landmarks: FloatArray
+
+    def __post_init__(self) -> None:
+        landmarks = np.ascontiguousarray(self.landmarks, np.float32)
+        if landmarks.shape != (len(self.pictures), 5, 2):
+            raise BadInput(f"Portraits.landmarks: expected ({len(self.pictures)}, 5, 2), got {landmarks.shape}")
+        object.__setattr__(self, "landmarks", landmarks)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewEnrollment:
+    """What ``Gallery.add_many`` takes in for one identity.
+
+    Attributes:
+        identity: the name.
+        templates: any number of templates.
+        tags: words to find the identity by, added to those it has.
+        portraits: one a template, or None; kept only by a gallery made to keep them.
+
+    Raises:
+        BadInput: not as many portraits as templates.
+    """
+
+    identity: str
+    templates: Templates
+    tags: Collection[str] = ()
+    portraits: Portraits | None = None
+
+    def __post_init__(self) -> None:
+        if self.portraits is not None and len(self.portraits) != len(self.templates):
+            raise BadInput(f"portraits: expected one a template ({len(self.templates)}), got {len(self.portraits)}")
 
 
 @runtime_checkable
@@ -39,7 +120,19 @@ class Gallery(Protocol):
         """The embedding space, or None before the first enrollment."""
         ...
 
-    def add(self, identity: str, templates: Templates) -> list[Enrollment]:
+    @property
+    def options(self) -> GalleryOptions:
+        """How the gallery keeps what it holds."""
+        ...
+
+    def add(
+        self,
+        identity: str,
+        templates: Templates,
+        *,
+        tags: Collection[str] = (),
+        portraits: Portraits | None = None,
+    ) -> list[Enrollment]:
         """Enroll templates under an identity, new or known; all of them or, if anything fails, none.
 
         Returns:
@@ -52,7 +145,7 @@ class Gallery(Protocol):
         """
         ...
 
-    def add_many(self, items: Iterable[tuple[str, Templates]]) -> list[Enrollment]:
+    def add_many(self, items: Iterable[NewEnrollment | tuple[str, Templates]]) -> list[Enrollment]:
         """Enroll the templates of many identities at once; all of them or none. Raises what ``add`` raises."""
         ...
 
@@ -84,16 +177,43 @@ class Gallery(Protocol):
         """
         ...
 
-    def search(self, probes: Templates, *, top: int = 1, threshold: float | None = None) -> list[list[Match]]:
-        """The best identities for each probe, exactly, each by its best template.
+    def tags(self, identity: str) -> list[str]:
+        """An identity's tags, sorted.
+
+        Raises:
+            IdentityNotFound: there is none of that name.
+        """
+        ...
+
+    def set_tags(self, identity: str, tags: Collection[str]) -> None:
+        """Give an identity these tags and no others.
+
+        Raises:
+            IdentityNotFound: there is none of that name.
+            BadInput: a tag is not fit for a name.
+        """
+        ...
+
+    def search(
+        self,
+        probes: Templates,
+        *,
+        top: int = 1,
+        threshold: float | None = None,
+        tags: Collection[str] | None = None,
+        identities: Collection[str] | None = None,
+    ) -> list[list[Match]]:
+        """The best identities for each probe, exactly, by the gallery's way of fusing their templates' scores.
 
         Args:
             probes: any number of them.
             top: the most identities per probe, at least 1.
             threshold: the least score of a match (inclusive), or None for no limit.
+            tags: search only among identities that have one of these.
+            identities: search only among identities of these names; names that nobody has are passed over.
 
         Returns:
-            A list per probe, best first; equal scores are ordered by identity name.
+            A list per probe, best first; of equal scores the one with the lower template id, enrolled earlier.
 
         Raises:
             SpaceMismatch: the probes are of another space than the gallery's.

@@ -1,13 +1,40 @@
 """Comparing templates: scores of given pairs, and the exact search for the best of many.
 
+- ``codecs``: how templates are stored, as float32 or as int8.
 - ``scores``: ``cosine_scores`` (all against all) and ``paired_scores`` (row by row, the reference arithmetic).
-- ``shortlist``: the fast scan that finds which templates can be among the best.
-- ``search``: ``SearchIndex``, vectors in memory with adding, removing and exact top-k over identities.
+- ``index``: ``SearchIndex``, vectors in memory with adding, removing and exact top-k over identities; made of
+  ``segments``, ``means`` (an identity's templates as one) and ``index_file`` (an index on the disk).
+- ``search``: ``Snapshot``, an index at one moment, which is what is searched.
+- ``native``: the scan in C (``kernels/``); ``ranking`` and ``shortlist``: the same in NumPy.
+- ``mapping``: from one embedding space to another.
 """
 
 from __future__ import annotations
 
+from mien.matching.codecs import CODECS, FUSIONS, Codec, Fusion, decode, dequantize, encode, quantize, stored_width
+from mien.matching.index import SearchIndex
+from mien.matching.index_file import erase_rows
+from mien.matching.native import kernel_names
 from mien.matching.scores import cosine_scores, paired_scores
-from mien.matching.search import SearchIndex, Snapshot, checked_threshold, checked_top
+from mien.matching.search import Names, Snapshot, checked_threshold, checked_top
 
-__all__ = ["SearchIndex", "Snapshot", "checked_threshold", "checked_top", "cosine_scores", "paired_scores"]
+__all__ = [
+    "CODECS",
+    "FUSIONS",
+    "Codec",
+    "Fusion",
+    "Names",
+    "SearchIndex",
+    "Snapshot",
+    "checked_threshold",
+    "checked_top",
+    "cosine_scores",
+    "decode",
+    "dequantize",
+    "encode",
+    "erase_rows",
+    "kernel_names",
+    "paired_scores",
+    "quantize",
+    "stored_width",
+]

@@ -48,8 +48,9 @@ def cosine_scores(probes: ArrayLike, gallery: ArrayLike) -> FloatArray:
 def paired_scores(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Scores of row i of ``a`` against row i of ``b``: the reference that a search reports.
 
-    Products of float32 numbers are exact in float64 and each row is summed alike, so equal vectors get equal
-    scores, whatever stands beside them.
+    Products of float32 numbers are exact in float64, and every row is summed in one order, that of eight running sums
+    (numbers 0, 8, 16…, numbers 1, 9, 17…, and so on) which are then added in pairs. So equal vectors get equal scores,
+    whatever stands beside them, and the native search computes the same bits.
 
     Args:
         a: ``(n, d)`` vectors of unit norm, or ``(1, d)`` to compare one vector with all of ``b``.
@@ -69,5 +70,16 @@ def paired_scores(a: ArrayLike, b: ArrayLike) -> FloatArray:
     step = max(1, _BLOCK_NUMBERS // max(1, right.shape[1]))
     for start in range(0, len(right), step):
         part = slice(start, start + step)
-        scores[part] = np.multiply(left[part], right[part], dtype=np.float64).sum(axis=1)
+        scores[part] = sums_of_products(left[part], right[part])
     return np.clip(scores, -1, 1, out=scores)
+
+
+def sums_of_products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+    """``(n,) float64``: the sum of the products of each row of one ``(n, d)`` array with that of another."""
+    products = np.multiply(left, right, dtype=np.float64)
+    sums = np.zeros((len(products), 8))
+    for start in range(0, products.shape[1], 8):
+        part = products[:, start : start + 8]
+        sums[:, : part.shape[1]] += part
+    pairs = sums[:, 0::2] + sums[:, 1::2]
+    return np.asarray((pairs[:, 0] + pairs[:, 1]) + (pairs[:, 2] + pairs[:, 3]))

@@ -1,25 +1,36 @@
-"""Exact search over vectors in memory: the best identities of a probe, by each identity's best template."""
+"""Exact search over vectors in memory: the best identities of a probe."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.errors import BadInput
-from mien.matching.scores import paired_scores
-from mien.matching.shortlist import PROBE_BLOCK, IntArray, shortlist
-from mien.types import FloatArray, Match
+from mien.matching.codecs import Codec
+from mien.matching.native import IntArray, Ranking, native_search
+from mien.matching.ranking import numpy_search
+from mien.matching.segments import REMOVED, Segment, taken
+from mien.types import Match
 
-__all__ = ["SearchIndex", "Snapshot", "checked_threshold", "checked_top"]
+__all__ = ["Names", "Snapshot", "checked_threshold", "checked_top"]
 
-_RESCORE_ROWS = 4096
-_REMOVED = -1
-_DEAD_ROWS = 1024
+_PROBE_BLOCK = 1024
+_RESULTS_A_BLOCK = 1 << 22
+_FEW = 8
+
+
+class Names(Protocol):
+    """What gives an identity's name for its number: a dictionary, a list, a table."""
+
+    def __getitem__(self, number: int, /) -> str:
+        """The name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,168 +38,106 @@ class Snapshot:
     """An index as it was at one moment; nothing in it changes, so any number of threads may search it.
 
     Attributes:
-        vectors: ``(n, d) float32`` of unit norm.
-        ids: ``(n,) int64`` template ids.
-        codes: ``(n,) int64`` identity codes, -1 where the template is removed.
-        dead: how many are removed.
-    """
-
-    vectors: FloatArray
-    ids: IntArray
-    codes: IntArray
-    dead: int = 0
-
-    def search(
-        self, probes: ArrayLike, names: Mapping[int, str], *, top: int = 1, threshold: float | None = None
-    ) -> list[list[Match]]:
-        """What ``SearchIndex.search`` returns, at that moment."""
-        matrix = np.ascontiguousarray(probes, dtype=np.float32)
-        dimension = self.vectors.shape[1]
-        if matrix.ndim != 2 or matrix.shape[1] != dimension:
-            raise BadInput(f"probes: expected shape (m, {dimension}), got {matrix.shape}")
-        top = checked_top(top)
-        threshold = checked_threshold(threshold)
-        found: list[list[Match]] = []
-        for start in range(0, len(matrix), PROBE_BLOCK):
-            block = matrix[start : start + PROBE_BLOCK]
-            rows_of_each = shortlist(block, self.vectors, self.codes, top=top, threshold=threshold)
-            found.extend(
-                _ranked(probe, rows, self, names, top, threshold)
-                for probe, rows in zip(block, rows_of_each, strict=True)
-            )
-        return found
-
-
-class SearchIndex:
-    """Vectors of unit norm with their template ids and identity codes, searched exactly.
-
-    Any number of threads may search while one thread adds or removes; a search sees the index as it was when
-    the search began. Threads that add or remove take turns by a lock of the caller's.
-
-    Args:
+        segments: the rows.
         dimension: length d of a vector.
-
-    Raises:
-        BadInput: the dimension is not positive.
+        codec: how they are kept.
+        threads: how many may work on one search; None for all processors.
     """
 
-    def __init__(self, dimension: int) -> None:
-        if dimension < 1:
-            raise BadInput(f"dimension: expected at least 1, got {dimension}")
-        self.dimension = dimension
-        self._vectors = np.empty((0, dimension), np.float32)
-        self._ids = np.empty(0, np.int64)
-        self._codes = np.empty(0, np.int64)
-        self._state = Snapshot(self._vectors, self._ids, self._codes)
-
-    def snapshot(self) -> Snapshot:
-        """The index as it is now; later adding and removing does not show in it."""
-        return self._state
+    segments: tuple[Segment, ...]
+    dimension: int
+    codec: Codec
+    threads: int | None = None
 
     def __len__(self) -> int:
-        state = self._state
-        return len(state.ids) - state.dead
+        return sum(len(segment) - segment.dead for segment in self.segments)
 
-    def reserve(self, rows: int) -> None:
-        """Make room for ``rows`` more vectors at once, which spares copying as the index grows."""
-        used = len(self._state.ids)
-        if used + rows <= len(self._ids):
-            return
-        self._rebuild(np.arange(used), used + rows, self._state.dead)
+    def rank(
+        self, probes: ArrayLike, *, top: int = 1, threshold: float | None = None, allowed: IntArray | None = None
+    ) -> Ranking:
+        """The best identities of each probe, as arrays: no approximation, the same answer alone or in a batch.
 
-    def add(self, ids: ArrayLike, codes: ArrayLike, vectors: ArrayLike) -> None:
-        """Add vectors.
-
-        Args:
-            ids: ``(n,)`` template ids, none of them held already.
-            codes: ``(n,)`` identity codes, not negative.
-            vectors: ``(n, d) float32`` of unit norm; copied.
-
-        Raises:
-            BadInput: lengths, the dimension or the range of the codes do not fit.
-        """
-        new_ids, new_codes = np.asarray(ids, np.int64), np.asarray(codes, np.int64)
-        new_vectors = np.asarray(vectors, np.float32)
-        if new_vectors.ndim != 2 or new_vectors.shape[1] != self.dimension:
-            raise BadInput(f"vectors: expected shape (n, {self.dimension}), got {new_vectors.shape}")
-        if not new_ids.shape == new_codes.shape == new_vectors.shape[:1]:
-            raise BadInput(f"lengths differ: ids {new_ids.shape}, codes {new_codes.shape}, vectors {new_vectors.shape}")
-        if len(new_codes) and new_codes.min() < 0:
-            raise BadInput(f"codes: expected none below 0, got {new_codes.min()}")
-        state = self._state
-        start, stop = len(state.ids), len(state.ids) + len(new_ids)
-        if stop > len(self._ids):
-            self.reserve(max(len(new_ids), start // 2))
-        # Rows past the published ones belong to no search, so they may be written in place.
-        self._vectors[start:stop], self._ids[start:stop], self._codes[start:stop] = new_vectors, new_ids, new_codes
-        self._state = Snapshot(self._vectors[:stop], self._ids[:stop], self._codes[:stop], state.dead)
-
-    def remove(self, ids: ArrayLike) -> list[int]:
-        """Remove templates; ids that are not held are passed over.
-
-        Returns:
-            The codes of the identities that have lost their last template.
-        """
-        state = self._state
-        rows = np.flatnonzero(np.isin(state.ids, np.asarray(ids, np.int64)))
-        rows = rows[state.codes[rows] != _REMOVED]
-        if not len(rows):
-            return []
-        touched = np.unique(state.codes[rows])
-        dead = state.dead + len(rows)
-        # A search under way may still read the old codes, so they are replaced and not overwritten.
-        self._codes = self._codes.copy()
-        self._codes[rows] = _REMOVED
-        codes = self._codes[: len(state.ids)]
-        self._state = Snapshot(state.vectors, state.ids, codes, dead)
-        if dead > _DEAD_ROWS + len(state.ids) // 4 or dead == len(state.ids):
-            self._rebuild(np.flatnonzero(codes != _REMOVED), len(state.ids) - dead, 0)
-        gone: IntArray = touched[~np.isin(touched, codes)]
-        return [int(code) for code in gone]
-
-    def _rebuild(self, rows: IntArray, capacity: int, dead: int) -> None:
-        state, used = self._state, len(rows)
-        vectors, ids = np.empty((capacity, self.dimension), np.float32), np.empty(capacity, np.int64)
-        codes = np.empty(capacity, np.int64)
-        np.take(state.vectors, rows, axis=0, out=vectors[:used], mode="clip")
-        ids[:used], codes[:used] = state.ids[rows], state.codes[rows]
-        self._vectors, self._ids, self._codes = vectors, ids, codes
-        self._state = Snapshot(vectors[:used], ids[:used], codes[:used], dead)
-
-    def counts(self) -> dict[int, int]:
-        """How many templates each identity code has."""
-        state = self._state
-        codes, counts = np.unique(state.codes[state.codes != _REMOVED], return_counts=True)
-        return dict(zip(codes.tolist(), counts.tolist(), strict=True))
-
-    def of_identity(self, code: int) -> tuple[IntArray, FloatArray]:
-        """Ids ``(n,)``, ascending, and vectors ``(n, d)`` of one identity."""
-        state = self._state
-        rows = np.flatnonzero(state.codes == code)
-        rows = rows[np.argsort(state.ids[rows])]
-        return state.ids[rows], state.vectors[rows]
-
-    def search(
-        self, probes: ArrayLike, names: Mapping[int, str], *, top: int = 1, threshold: float | None = None
-    ) -> list[list[Match]]:
-        """The best identities of each probe, exactly: no approximation, the same answer alone or in a batch.
-
-        Each identity counts once, by its best template (of equal ones, the one with the lowest id). Equal scores
-        are ordered by identity name.
+        Each identity counts once, by its best template. Equal scores are ordered by template id, the lower first.
 
         Args:
             probes: ``(m, d) float32`` of unit norm, any m.
-            names: the name of each identity code in the index.
             top: the most identities per probe, at least 1.
             threshold: the least score a match has (inclusive), or None for no limit.
+            allowed: numbers of the identities to search among; None for all.
 
         Returns:
-            A list per probe, best match first; scores are those of ``paired_scores``.
+            Scores ``(m, k) float32``, those of ``paired_scores``; template ids and identity numbers ``(m, k)
+            int64``; how many of them there are ``(m,) int64``. Best first; what is past the last is 0 and -1.
 
         Raises:
             BadInput: the probes' shape, ``top`` or ``threshold`` is out of range.
         """
-        return self.snapshot().search(probes, names, top=top, threshold=threshold)
+        matrix = np.ascontiguousarray(probes, dtype=np.float32)
+        if matrix.ndim != 2 or matrix.shape[1] != self.dimension:
+            raise BadInput(f"probes: expected shape (m, {self.dimension}), got {matrix.shape}")
+        if not np.isfinite(matrix).all():
+            raise BadInput("probes: expected finite numbers, got NaN or infinity")
+        threshold = checked_threshold(threshold)
+        segments = self.segments if allowed is None else self._among(allowed)
+        top = max(1, min(checked_top(top), sum(len(segment) for segment in segments)))
+        step = max(1, min(_PROBE_BLOCK, _RESULTS_A_BLOCK // top))
+        parts = [
+            self._rank_block(matrix[start : start + step], segments, top, threshold)
+            for start in range(0, len(matrix), step)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            none = np.empty((0, top), np.int64)
+            return none.astype(np.float32), none, none, np.empty(0, np.int64)
+        scores, ids, identities, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return scores, ids, identities, counts
+
+    def _rank_block(
+        self, probes: np.typing.NDArray[np.float32], segments: Sequence[Segment], top: int, threshold: float | None
+    ) -> Ranking:
+        buffers = [segment.buffers() for segment in segments]
+        found = native_search(buffers, probes, top, threshold, threads=self.threads)
+        return numpy_search(segments, probes, top, threshold) if found is None else found
+
+    def _among(self, allowed: IntArray) -> list[Segment]:
+        """Segments in which only some identities are left."""
+        wanted = np.unique(allowed[allowed >= 0])
+        result: list[Segment] = []
+        for segment in self.segments:
+            keep = np.isin(segment.identities, wanted)
+            count = int(keep.sum())
+            if count == len(segment):
+                result.append(segment)
+            elif count * _FEW < len(segment):
+                result.append(taken([segment], [np.flatnonzero(keep)], self.codec, self.dimension))
+            else:
+                result.append(segment.marked(np.where(keep, segment.identities, REMOVED), len(segment) - count))
+        return [segment for segment in result if len(segment)]
+
+    def search(
+        self,
+        probes: ArrayLike,
+        names: Names,
+        *,
+        top: int = 1,
+        threshold: float | None = None,
+        allowed: IntArray | None = None,
+    ) -> list[list[Match]]:
+        """What ``rank`` finds, as matches: a list per probe, best first; ``names`` gives each identity's name."""
+        scores, ids, identities, counts = self.rank(probes, top=top, threshold=threshold, allowed=allowed)
+        known: dict[int, str] = {}
+        found: list[list[Match]] = []
+        for row, count in enumerate(counts.tolist()):
+            matches = []
+            columns = (array[row, :count].tolist() for array in (identities, scores, ids))
+            for rank, (identity, score, id_) in enumerate(zip(*columns, strict=True), start=1):
+                name = known.get(identity)
+                if name is None:
+                    name = known[identity] = names[identity]
+                matches.append(Match(name, score, rank, id_))
+            found.append(matches)
+        return found
 
 
 def checked_top(top: int) -> int:
@@ -213,24 +162,3 @@ def checked_threshold(threshold: float | None) -> float | None:
     if math.isnan(number):
         raise BadInput("threshold: expected a number or None, got NaN")
     return number
-
-
-def _ranked(
-    probe: FloatArray, rows: IntArray, state: Snapshot, names: Mapping[int, str], top: int, threshold: float | None
-) -> list[Match]:
-    """The matches among ``rows``, scored in reference arithmetic."""
-    scores = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _RESCORE_ROWS):
-        part = slice(start, start + _RESCORE_ROWS)
-        scores[part] = paired_scores(probe[None], state.vectors[rows[part]])
-    if threshold is not None:
-        # Compared in float64: a threshold such as 0.3 must not be rounded to float32 first.
-        enough = scores.astype(np.float64) >= threshold
-        rows, scores = rows[enough], scores[enough]
-    order = np.lexsort((state.ids[rows], -scores))
-    _, first = np.unique(state.codes[rows[order]], return_index=True)
-    winners = order[np.sort(first)]
-    if len(winners) > top:
-        winners = winners[scores[winners] >= scores[winners[top - 1]]]
-    ranking = sorted((-float(scores[i]), names[int(state.codes[rows[i]])], int(state.ids[rows[i]])) for i in winners)
-    return [Match(name, -score, rank, id_) for rank, (score, name, id_) in enumerate(ranking[:top], start=1)]

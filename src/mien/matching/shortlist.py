@@ -1,8 +1,7 @@
-"""The fast half of an exact search: which stored templates can be among the best of a probe.
+"""The scan in NumPy: which stored templates can be among the best of a probe. Used where the native one is missing.
 
 A matrix product is fast but rounds by its own order of summation. Everything that rounding could have pushed
-out is kept, so the search can score the shortlist again in reference arithmetic and be exact. Another scan
-(a native kernel, quantized vectors) fits here as long as it keeps that promise.
+out is kept, so the search can score the shortlist again in reference arithmetic and be exact.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ def _slack(dimension: int) -> float:
     """Twice the largest rounding error of a float32 dot product of unit vectors.
 
     Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: at most d·u/(1 - d·u) times the norms,
-    with u = 2^-24, in any order of summation; 1.01 covers norms that are off by the 1e-3 that templates may be.
+    with u = 2^-24, in any order of summation; 1.01 covers norms that are off by the 1e-3 that templates may be, and
+    4 in place of 0 the rounding of the score itself and of vectors that were decoded from int8.
     """
-    return 2 * 1.01 * (dimension + 2) * 2.0**-24
+    return 2 * 1.01 * (dimension + 4) * 2.0**-24
 
 
 class _Candidates:

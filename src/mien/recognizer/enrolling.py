@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from mien.errors import MienError
-from mien.galleries import Gallery
+from mien.galleries import Gallery, NewEnrollment, Portraits
 from mien.images import ImageSource
 from mien.recognizer.outcomes import FaceChoice, Outcome, check_face_choice, one_face, result_of
 from mien.recognizer.pipeline import Color, Pipeline
-from mien.types import Enrollment, Templates
+from mien.types import Analysis, Enrollment
 
 __all__ = ["probes", "store"]
 
 
 def probes(
-    pipeline: Pipeline, items: Iterable[tuple[str, ImageSource]], face: FaceChoice, color: Color
-) -> Iterator[Outcome[tuple[str, Templates]]]:
-    """The identity and the one template of each (identity, image), or why there is none, in order."""
+    pipeline: Pipeline,
+    gallery: Gallery,
+    items: Iterable[tuple[str, ImageSource]],
+    face: FaceChoice,
+    color: Color,
+    tags: Collection[str],
+) -> Iterator[Outcome[NewEnrollment]]:
+    """What is to be enrolled of each (identity, image), or why nothing is, in order.
+
+    With a portrait, if the gallery keeps them.
+    """
     check_face_choice(face)
     waiting: deque[tuple[str, ImageSource]] = deque()
 
@@ -27,15 +35,30 @@ def probes(
             waiting.append(item)
             yield item[1]
 
-    for outcome in pipeline.analyze(sources(), color, largest=False):
+    for outcome in _found(pipeline, sources(), color, gallery.options.portraits):
         identity, source = waiting.popleft()
         try:
-            yield Outcome(outcome.size_wh, (identity, one_face(result_of(outcome), face, source).templates))
+            analysis, portraits = result_of(outcome)
+            templates = one_face(analysis, face, source).templates
+            yield Outcome(outcome.size_wh, NewEnrollment(identity, templates, tags, portraits))
         except MienError as error:
             yield Outcome(outcome.size_wh, error)
 
 
-def store(gallery: Gallery, ready: list[Outcome[tuple[str, Templates]]]) -> list[Outcome[Enrollment]]:
+def _found(
+    pipeline: Pipeline, sources: Iterable[ImageSource], color: Color, portraits: bool
+) -> Iterator[Outcome[tuple[Analysis, Portraits | None]]]:
+    """Each image's analysis and, if they are wanted, the portrait of its largest face."""
+    if portraits:
+        for portrayed in pipeline.portray(sources, color):
+            yield Outcome(portrayed.size_wh, portrayed.result)
+        return
+    for outcome in pipeline.analyze(sources, color, largest=False):
+        result = outcome.result
+        yield Outcome(outcome.size_wh, result if isinstance(result, MienError) else (result, None))
+
+
+def store(gallery: Gallery, ready: list[Outcome[NewEnrollment]]) -> list[Outcome[Enrollment]]:
     """Store what is ready in one transaction; errors keep their places."""
     enrollments = iter(gallery.add_many([o.result for o in ready if not isinstance(o.result, MienError)]))
     return [Outcome(o.size_wh, o.result if isinstance(o.result, MienError) else next(enrollments)) for o in ready]

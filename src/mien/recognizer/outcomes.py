@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from mien.errors import BadInput, MienError, NoFace, SeveralFaces
+from mien.images import ImageSource, split_batch
 from mien.types import Analysis
 
-__all__ = ["FaceChoice", "Outcome", "check_face_choice", "one_face", "result_of"]
+__all__ = [
+    "Batch",
+    "FaceChoice",
+    "OnError",
+    "Outcome",
+    "answer",
+    "check_face_choice",
+    "closed",
+    "one_face",
+    "result_of",
+]
 
+Batch: TypeAlias = Iterable[ImageSource]
 FaceChoice = Literal["single", "largest"]
+OnError = Literal["raise", "return"]
 _Result = TypeVar("_Result")
 
 
@@ -62,3 +77,29 @@ def result_of(outcome: Outcome[_Result]) -> _Result:
     if isinstance(outcome.result, MienError):
         raise outcome.result
     return outcome.result
+
+
+def answer(
+    source: object, errors: OnError, work: Callable[[Iterable[ImageSource]], Iterator[Outcome[_Result]]]
+) -> object:
+    """What ``work`` makes of a source: one result for one image, a list for a batch.
+
+    Raises:
+        BadInput: ``errors`` is neither ``"raise"`` nor ``"return"``.
+    """
+    if errors not in ("raise", "return"):
+        raise BadInput(f'errors: expected "raise" or "return", got {errors!r}')
+    sources, is_batch = split_batch(cast("ImageSource | Batch", source))
+    with closed(work(sources)) as outcomes:  # an error leaves no window of images waiting in it
+        results = [result_of(o) if errors == "raise" else o.result for o in outcomes]
+    return results if is_batch else results[0]
+
+
+@contextmanager
+def closed(outcomes: Iterator[_Result]) -> Iterator[Iterator[_Result]]:
+    """Close a generator behind an error too: its decoding threads and its window of images go at once."""
+    try:
+        yield outcomes
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()

@@ -19,9 +19,11 @@ from mien.alignment import chip_matrices, cut_chips, needed_reduction
 from mien.detection import Detector
 from mien.embedding import Embedder
 from mien.errors import BadImage, BadInput, MienError, RuntimeFailed
+from mien.galleries import Portraits
 from mien.images import ImageSource, Picture, open_image
 from mien.recognizer.outcomes import Outcome
-from mien.types import Analysis, Chips, Faces, ImageArray, Templates
+from mien.recognizer.portraits import portrait_matrices, take_portraits
+from mien.types import Analysis, Chips, Faces, FloatArray, ImageArray, Templates
 
 __all__ = ["Color", "Decoded", "Pipeline", "windows"]
 
@@ -75,6 +77,14 @@ def _whole_blocks(picture: Picture, reduction: int) -> ImageArray:
     return pixels[: max(1, height // reduction), : max(1, width // reduction)]
 
 
+def _fine_enough(decoded: Decoded, matrices: FloatArray) -> tuple[ImageArray, int]:
+    """Pixels and their reduction, decoded once more where chips are finer than what the detector looked at."""
+    reduction = needed_reduction(matrices, decoded.picture.reductions)
+    if reduction < decoded.reduction:
+        return _whole_blocks(decoded.picture, reduction), reduction
+    return decoded.pixels, decoded.reduction
+
+
 def _each(
     work: Callable[[list[Decoded]], list[_Result | MienError]], decoded: list[Decoded]
 ) -> list[_Result | MienError]:
@@ -125,17 +135,27 @@ class Pipeline:
 
     def analyze(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Analysis]]:
         """Analysis of each source, in order; with ``largest`` of at most one face a source."""
+        return self._run(sources, color, lambda decoded: self._analyses(decoded, largest))
 
-        def work(decoded: list[Decoded]) -> list[Analysis | MienError]:
-            faces = self._find(decoded, largest)
-            cut = [self._cut(d, f) for d, f in zip(decoded, faces, strict=True)]
-            templates = iter(self._embed([c for c in cut if isinstance(c, Chips)]))
+    def portray(self, sources: Iterable[ImageSource], color: Color) -> Iterator[Outcome[tuple[Analysis, Portraits]]]:
+        """As ``analyze``, with the portrait of each source's largest face, if it has any."""
+
+        def work(decoded: list[Decoded]) -> list[tuple[Analysis, Portraits] | MienError]:
             return [
-                Analysis(d.picture.size_wh, f, c, next(templates)) if isinstance(c, Chips) else c
-                for d, f, c in zip(decoded, faces, cut, strict=True)
+                found if isinstance(found, MienError) else self._portrayed(item, found)
+                for item, found in zip(decoded, self._analyses(decoded, False), strict=True)
             ]
 
         return self._run(sources, color, work)
+
+    def _analyses(self, decoded: list[Decoded], largest: bool) -> list[Analysis | MienError]:
+        faces = self._find(decoded, largest)
+        cut = [self._cut(d, f) for d, f in zip(decoded, faces, strict=True)]
+        templates = iter(self._embed([c for c in cut if isinstance(c, Chips)]))
+        return [
+            Analysis(d.picture.size_wh, f, c, next(templates)) if isinstance(c, Chips) else c
+            for d, f, c in zip(decoded, faces, cut, strict=True)
+        ]
 
     def _run(
         self,
@@ -201,18 +221,21 @@ class Pipeline:
         return [f.largest() for f in faces] if largest else faces
 
     def _cut(self, decoded: Decoded, faces: Faces) -> Chips | MienError:
-        """The chips of one image, decoded once more where they are finer than what the detector looked at."""
-        size = self.embedder.chip_size
+        """The chips of one image."""
         matrices = chip_matrices(faces, self.embedder.reference)
-        reduction, pixels = needed_reduction(matrices, decoded.picture.reductions), decoded.pixels
-        if reduction < decoded.reduction:
-            try:
-                pixels = _whole_blocks(decoded.picture, reduction)
-            except MienError as error:
-                return error
-        else:
-            reduction = decoded.reduction
-        return Chips(cut_chips(pixels, matrices, size, reduction), matrices)
+        try:
+            pixels, reduction = _fine_enough(decoded, matrices)
+        except MienError as error:
+            return error
+        return Chips(cut_chips(pixels, matrices, self.embedder.chip_size, reduction), matrices)
+
+    def _portrayed(self, decoded: Decoded, analysis: Analysis) -> tuple[Analysis, Portraits] | MienError:
+        faces = analysis.faces.largest()
+        try:
+            pixels, reduction = _fine_enough(decoded, portrait_matrices(faces))
+        except MienError as error:
+            return error
+        return analysis, take_portraits(pixels, faces, reduction)
 
     def _embed(self, chips: list[Chips]) -> list[Templates]:
         """Templates of every image's chips, all of them through the network together."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Literal, TypeAlias, TypeVar, cast, overload
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, overload
 
 from mien.detection import Detector, make_detector
 from mien.embedding import Embedder, make_embedder
 from mien.errors import BadInput, MienError
-from mien.galleries import Gallery
-from mien.images import ImageSource, split_batch
+from mien.galleries import Gallery, Searchable
+from mien.images import ImageSource
 from mien.matching import paired_scores
 from mien.recognizer.enrolling import probes, store
-from mien.recognizer.outcomes import FaceChoice, Outcome, one_face, result_of
+from mien.recognizer.outcomes import Batch, FaceChoice, OnError, Outcome, answer, closed, one_face, result_of
 from mien.recognizer.pipeline import Color, Pipeline, windows
 from mien.recognizer.settings import Settings
 from mien.runtimes import LazyNetwork, load_network
@@ -21,12 +20,6 @@ from mien.types import Analysis, Enrollment, Faces, ImageArray, Match, Templates
 from mien.zoo import Card, card, resolve
 
 __all__ = ["Batch", "OnError", "Recognizer"]
-
-OnError = Literal["raise", "return"]
-Batch: TypeAlias = Iterable[ImageSource]
-# A str fits both the overload for one image and that for a batch: the one image stands first, and wins.
-_Result = TypeVar("_Result")
-_Made = TypeVar("_Made")
 
 
 class Recognizer:
@@ -91,6 +84,7 @@ class Recognizer:
             network.load()
         return self
 
+    # A str fits both the overload for one image and that for a batch: the one image stands first, and wins.
     @overload
     def detect(  # type: ignore[overload-overlap]
         self, source: ImageSource, *, errors: OnError = ..., largest: bool = ..., color: Color = ...
@@ -117,7 +111,7 @@ class Recognizer:
         Raises:
             BadImage: an image cannot be used, and ``errors`` is ``"raise"``.
         """
-        return self._answer(source, errors, lambda sources: self.iter_detect(sources, largest=largest, color=color))
+        return answer(source, errors, lambda sources: self.iter_detect(sources, largest=largest, color=color))
 
     @overload
     def analyze(  # type: ignore[overload-overlap]
@@ -138,7 +132,7 @@ class Recognizer:
 
         The arguments and errors are those of ``detect``.
         """
-        return self._answer(source, errors, lambda sources: self.iter_analyze(sources, largest=largest, color=color))
+        return answer(source, errors, lambda sources: self.iter_analyze(sources, largest=largest, color=color))
 
     def iter_detect(
         self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb"
@@ -186,7 +180,7 @@ class Recognizer:
             BadImage: an image cannot be used.
         """
         sources: list[ImageSource] = [a, b]
-        with _closed(self.iter_analyze(sources, color=color)) as outcomes:
+        with closed(self.iter_analyze(sources, color=color)) as outcomes:
             pairs = zip(outcomes, sources, strict=True)
             first, second = (one_face(result_of(o), face, source).templates for o, source in pairs)
         return self.compare(first, second, threshold=threshold)
@@ -215,6 +209,7 @@ class Recognizer:
         *,
         errors: OnError = ...,
         face: FaceChoice = ...,
+        tags: Collection[str] = ...,
         color: Color = ...,
     ) -> Enrollment: ...
     @overload
@@ -226,6 +221,7 @@ class Recognizer:
         *,
         errors: Literal["return"],
         face: FaceChoice = ...,
+        tags: Collection[str] = ...,
         color: Color = ...,
     ) -> list[Enrollment | MienError]: ...
     @overload
@@ -237,6 +233,7 @@ class Recognizer:
         *,
         errors: Literal["raise"] = ...,
         face: FaceChoice = ...,
+        tags: Collection[str] = ...,
         color: Color = ...,
     ) -> list[Enrollment]: ...
     def enroll(
@@ -247,6 +244,7 @@ class Recognizer:
         *,
         errors: OnError = "raise",
         face: FaceChoice = "single",
+        tags: Collection[str] = (),
         color: Color = "rgb",
     ) -> object:
         """Enroll one person from an image (gives an ``Enrollment``) or a batch (a list of them).
@@ -259,6 +257,7 @@ class Recognizer:
             source: an image or a batch, each of one face.
             errors: whether an image that cannot be used raises or is returned as its error.
             face: ``"largest"`` takes the largest face where there are several.
+            tags: words to find the person by, added to those the gallery has.
             color: channel order of arrays.
 
         Raises:
@@ -271,13 +270,13 @@ class Recognizer:
 
         def enrolled(sources: Iterable[ImageSource]) -> Iterator[Outcome[Enrollment]]:
             items = ((identity, source) for source in sources)
-            ready = list(probes(self._pipeline, items, face, color))
+            ready = list(probes(self._pipeline, gallery, items, face, color, tags))
             if errors == "raise":
                 for outcome in ready:
                     result_of(outcome)
             return iter(store(gallery, ready))
 
-        return self._answer(source, errors, enrolled)
+        return answer(source, errors, enrolled)
 
     def iter_enroll(
         self,
@@ -285,6 +284,7 @@ class Recognizer:
         items: Iterable[tuple[str, ImageSource]],
         *,
         face: FaceChoice = "single",
+        tags: Collection[str] = (),
         color: Color = "rgb",
     ) -> Iterator[Outcome[Enrollment]]:
         """Enroll a stream of (identity, image) in order, a transaction for each window of images.
@@ -295,50 +295,54 @@ class Recognizer:
             SpaceMismatch: the gallery holds templates of another space.
             GalleryError: the gallery could not store them.
         """
-        for ready in windows(probes(self._pipeline, items, face, color), self.settings.batch):
+        for ready in windows(probes(self._pipeline, gallery, items, face, color, tags), self.settings.batch):
             yield from store(gallery, ready)
 
     @overload
     def identify(  # type: ignore[overload-overlap]
         self,
-        gallery: Gallery,
+        gallery: Searchable,
         source: ImageSource,
         *,
         errors: OnError = ...,
         top: int = ...,
         threshold: float | None = ...,
+        tags: Collection[str] | None = ...,
         color: Color = ...,
     ) -> list[list[Match]]: ...
     @overload
     def identify(
         self,
-        gallery: Gallery,
+        gallery: Searchable,
         source: Batch,
         *,
         errors: Literal["return"],
         top: int = ...,
         threshold: float | None = ...,
+        tags: Collection[str] | None = ...,
         color: Color = ...,
     ) -> list[list[list[Match]] | MienError]: ...
     @overload
     def identify(
         self,
-        gallery: Gallery,
+        gallery: Searchable,
         source: Batch,
         *,
         errors: Literal["raise"] = ...,
         top: int = ...,
         threshold: float | None = ...,
+        tags: Collection[str] | None = ...,
         color: Color = ...,
     ) -> list[list[list[Match]]]: ...
     def identify(
         self,
-        gallery: Gallery,
+        gallery: Searchable,
         source: object,
         *,
         errors: OnError = "raise",
         top: int = 1,
         threshold: float | None = None,
+        tags: Collection[str] | None = None,
         color: Color = "rgb",
     ) -> object:
         """Who the faces of an image are: a list of candidates per face; for a batch a list of those.
@@ -346,11 +350,12 @@ class Recognizer:
         The faces are in the order in which ``detect`` gives them; use ``analyze`` and ``search`` to have both.
 
         Args:
-            gallery: where to look.
+            gallery: where to look: a gallery, or a ``GalleryGroup`` of several.
             source: an image or a batch.
             errors: whether an image that cannot be used raises or is returned as its error.
             top: the most candidates for a face.
             threshold: the least score of a candidate; None for ``self.threshold``.
+            tags: look only among people who have one of these.
             color: channel order of arrays.
 
         Raises:
@@ -363,36 +368,22 @@ class Recognizer:
             for outcome in self.iter_analyze(sources, color=color):
                 result = outcome.result
                 if isinstance(result, Analysis):
-                    yield Outcome(outcome.size_wh, self.search(gallery, result.templates, top=top, threshold=threshold))
+                    found = self.search(gallery, result.templates, top=top, threshold=threshold, tags=tags)
+                    yield Outcome(outcome.size_wh, found)
                 else:
                     yield Outcome(outcome.size_wh, result)
 
-        return self._answer(source, errors, identified)
+        return answer(source, errors, identified)
 
     def search(
-        self, gallery: Gallery, templates: Templates, *, top: int = 1, threshold: float | None = None
+        self,
+        gallery: Searchable,
+        templates: Templates,
+        *,
+        top: int = 1,
+        threshold: float | None = None,
+        tags: Collection[str] | None = None,
     ) -> list[list[Match]]:
         """Candidates for each template; ``threshold`` None for ``self.threshold``. Errors as in ``identify``."""
         limit = self.threshold if threshold is None else threshold
-        return gallery.search(templates, top=top, threshold=limit)
-
-    def _answer(
-        self, source: object, errors: OnError, work: Callable[[Iterable[ImageSource]], Iterator[Outcome[_Made]]]
-    ) -> object:
-        """One result for one image, a list for a batch."""
-        if errors not in ("raise", "return"):
-            raise BadInput(f'errors: expected "raise" or "return", got {errors!r}')
-        sources, is_batch = split_batch(cast("ImageSource | Batch", source))
-        with _closed(work(sources)) as outcomes:  # an error leaves no window of images waiting in it
-            results = [result_of(o) if errors == "raise" else o.result for o in outcomes]
-        return results if is_batch else results[0]
-
-
-@contextmanager
-def _closed(outcomes: Iterator[_Result]) -> Iterator[Iterator[_Result]]:
-    """Close a generator behind an error too: its decoding threads and its window of images go at once."""
-    try:
-        yield outcomes
-    finally:
-        if isinstance(outcomes, Generator):
-            outcomes.close()
+        return gallery.search(templates, top=top, threshold=limit, tags=tags)

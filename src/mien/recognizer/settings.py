@@ -23,8 +23,8 @@ from mien.runtimes import RuntimeOptions
 __all__ = ["Settings"]
 
 _FILE_VARIABLE = "MIEN_SETTINGS"
-# The model cache's and the measuring data's folders: read where they are used.
-_OTHER_VARIABLES = {_FILE_VARIABLE, "MIEN_CACHE", "MIEN_DATA"}
+# The model cache's and the measuring data's folders, the key of encrypted galleries: read where they are used.
+_OTHER_VARIABLES = {_FILE_VARIABLE, "MIEN_CACHE", "MIEN_DATA", "MIEN_GALLERY_KEY"}
 
 
 class Settings(BaseSettings):

@@ -1,8 +1,4 @@
-"""The file behind a SQLite gallery: its layout, opening it safely, and SQLite's errors in mien's words.
-
-Vectors are rows of little-endian float32. ``AUTOINCREMENT`` keeps ids from being given out twice. The table of
-removals lets other processes follow what was removed; a trigger fills it, so no removal can be missed.
-"""
+"""The file behind a SQLite gallery: opening it safely, its layout, and SQLite's errors in mien's words."""
 
 from __future__ import annotations
 
@@ -15,39 +11,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mien.errors import BadGallery, GalleryError, GalleryLocked
+from mien.galleries.sql.schema import SCHEMA_VERSION, create, upgrade
+from mien.galleries.sql.sqlite_session import SqliteSession
 from mien.galleries.urls import GalleryUrl
 
-__all__ = ["APPLICATION_ID", "KEPT_REMOVALS", "SCHEMA_VERSION", "GalleryFile", "transaction", "translated"]
+__all__ = ["APPLICATION_ID", "GalleryFile", "require_place", "transaction", "translated"]
 
 APPLICATION_ID = 0x6D69656E
 """``mien`` in ASCII, in the file's header; see https://www.sqlite.org/fileformat.html#application_id."""
 
-SCHEMA_VERSION = 1
-"""The layout's version, kept as SQLite's ``user_version``."""
-
-KEPT_REMOVALS = 100_000
-"""How many removals the log remembers; a process further behind reads the whole gallery again."""
-
 _SMALLEST_PAGE = 512
-
-_SCHEMA = (
-    """CREATE TABLE galleries (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, space TEXT, dimension INTEGER)""",
-    """CREATE TABLE identities (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, gallery_id INTEGER NOT NULL REFERENCES galleries (id),
-        name TEXT NOT NULL, UNIQUE (gallery_id, name))""",
-    """CREATE TABLE templates (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, gallery_id INTEGER NOT NULL REFERENCES galleries (id),
-        identity_id INTEGER NOT NULL REFERENCES identities (id), vector BLOB NOT NULL)""",
-    "CREATE INDEX templates_of_gallery ON templates (gallery_id)",
-    "CREATE INDEX templates_of_identity ON templates (identity_id)",
-    """CREATE TABLE removals (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, gallery_id INTEGER NOT NULL, template_id INTEGER NOT NULL)""",
-    """CREATE TRIGGER log_removal AFTER DELETE ON templates BEGIN
-        INSERT INTO removals (gallery_id, template_id) VALUES (old.gallery_id, old.id); END""",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
+_WRITER_CACHE_KIB = 64 * 1024
 
 
 @contextmanager
@@ -69,17 +43,17 @@ def translated(path: Path) -> Iterator[None]:
             raise GalleryError(f"{path}: no room left on the disk ({text}); nothing was changed") from error
         if "readonly" in text:
             raise GalleryError(f"{path}: the gallery is read-only ({text})") from error
-        if any(sign in text for sign in ("not a database", "malformed", "no such table", "no such column")):
+        if any(sign in text for sign in ("not a database", "malformed", "no such", "Could not decode")):
             raise BadGallery(f"{path}: expected a mien gallery, got a damaged or foreign file ({text})") from error
         raise GalleryError(f"{path}: {text}") from error
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[SqliteSession]:
     """Run a block in one transaction: all of it, or nothing when it raises."""
     connection.execute(f"BEGIN {kind}")
     try:
-        yield
+        yield SqliteSession(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -98,7 +72,7 @@ class GalleryFile:
         BadGallery: there is no such file or folder, or it is no gallery that this version opens; a foreign file
             is left as it is.
         GalleryLocked: another process holds the file.
-        GalleryError: the file cannot be read or made.
+        GalleryError: the file cannot be read or made, or is of an older layout and may not be changed.
     """
 
     def __init__(self, url: GalleryUrl, create: bool) -> None:
@@ -108,66 +82,89 @@ class GalleryFile:
         self.immutable = False
         create = create and not self.read_only
         with translated(self.path):
-            if not self._holds_gallery():
+            layout = self._found_layout()
+            if layout == 0:
                 if not create:
                     raise BadGallery(f"no gallery at {self.path}")
                 if not self.path.parent.is_dir():
                     raise BadGallery(f"{self.path}: the folder {self.path.parent} does not exist")
                 self._make()
+            elif layout < SCHEMA_VERSION:
+                self._upgrade(layout)
 
-    def _holds_gallery(self) -> bool:
-        """Whether the file is a gallery (False: absent or empty); looks at it without touching it."""
+    def _found_layout(self) -> int:
+        """The layout of the gallery that the file is (0: absent or empty); looks at it without touching it."""
         try:
             status = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return 0
         except OSError as error:
             raise BadGallery(f"{self.path}: {error.strerror}") from error
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise BadGallery(f"{self.path}: expected a gallery file, got {kind}")
         if status.st_size == 0:
-            return False
+            return 0
         if status.st_size < _SMALLEST_PAGE:
             # SQLite takes such a file for an empty one and would write over it.
             raise BadGallery(f"{self.path}: expected a gallery, got {status.st_size} bytes that are not a database")
         # Through SQLite, never by open(): closing a second handle would drop this process's locks on the file.
         with closing(self._connect("mode=ro&immutable=1")) as connection:
             try:
-                return self._is_gallery(connection)
+                layout = self._layout(connection)
+                # What was committed and is still in the write-ahead log is not seen without locks.
+                if layout == SCHEMA_VERSION or not self._log_size():
+                    return layout
             except sqlite3.DatabaseError as error:
                 if "malformed" not in str(error):
                     raise
         # Seen without locks, a file that another process is just writing to looks damaged.
         with closing(self._connect("mode=rw")) as connection:
             connection.execute("PRAGMA query_only = ON")
-            return self._is_gallery(connection)
+            return self._layout(connection)
 
-    def _is_gallery(self, connection: sqlite3.Connection) -> bool:
-        """True for a gallery, False for an empty database; raises BadGallery for anything else."""
+    def _layout(self, connection: sqlite3.Connection) -> int:
+        """The layout of a gallery, 0 for an empty database; raises BadGallery for anything else."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application == APPLICATION_ID:
-            if version != SCHEMA_VERSION:
+            if not 0 < version <= SCHEMA_VERSION:
                 raise BadGallery(
                     f"{self.path}: expected gallery layout {SCHEMA_VERSION}, got {version}; "
                     "a newer version of mien made this file"
                 )
-            return True
+            return int(version)
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != 0 or tables:
             raise BadGallery(f"{self.path}: expected a mien gallery, got another application's database")
-        return False
+        return 0
 
     def _make(self) -> None:
         # The layout is written before WAL is switched on, so the header names the application from the start.
         with closing(self._connect("mode=rwc")) as connection:
             # At the default of 4096 bytes, a vector of 512 numbers would leave near half of each page empty.
-            connection.execute("PRAGMA page_size = 8192")
-            with transaction(connection):
-                if not self._is_gallery(connection):
-                    for statement in _SCHEMA:
-                        connection.execute(statement)
+            connection.execute("PRAGMA page_size = 16384")
+            with transaction(connection) as session:
+                if self._layout(connection) == 0:
+                    create(session, "sqlite")
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _upgrade(self, layout: int) -> None:
+        """Bring the file to the newest layout, unless another process has done it meanwhile."""
+        once = f"{self.path}: layout {layout} is brought to layout {SCHEMA_VERSION} when it is first opened for writing"
+        if self.read_only:
+            raise GalleryError(f"{once}, and it is opened with mode=ro")
+        with closing(self.writer()) as connection:
+            try:
+                with transaction(connection) as session:
+                    found = self._layout(connection)
+                    upgrade(session, "sqlite", found)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            except sqlite3.OperationalError as error:
+                if "readonly" not in str(error) and "unable to open" not in str(error):
+                    raise
+                raise GalleryError(f"{once}, and here it cannot be written ({error})") from error
 
     def _connect(self, how: str) -> sqlite3.Connection:
         address = f"{self.path.as_uri()}?{how}"
@@ -178,7 +175,8 @@ class GalleryFile:
         connection = self._connect("mode=rw")
         try:
             # FULL: a commit is on the disk before it returns. ON: deleted content is overwritten with zeros.
-            for setting in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
+            # The cache holds a large transaction, which would otherwise go to the log page by page, some twice.
+            for setting in ("synchronous = FULL", "secure_delete = ON", f"cache_size = -{_WRITER_CACHE_KIB}"):
                 connection.execute(f"PRAGMA {setting}")
         except BaseException:
             connection.close()
@@ -191,7 +189,7 @@ class GalleryFile:
         connection = self._connect("mode=rw")
         try:
             connection.execute("PRAGMA query_only = ON")
-            self._is_gallery(connection)
+            self._layout(connection)
             self._switch_to_wal(connection)
             return connection
         except sqlite3.OperationalError as error:
@@ -205,12 +203,11 @@ class GalleryFile:
 
     def _immutable_reader(self, reason: sqlite3.OperationalError) -> sqlite3.Connection:
         """A reader for a read-only folder, where SQLite has no place for the files that coordinate processes."""
-        wal = Path(f"{self.path}-wal")
-        if wal.exists() and wal.stat().st_size:
+        if self._log_size():
             raise GalleryError(f"{self.path}: read-only, and not closed cleanly where it was written") from reason
         connection = self._connect("mode=ro&immutable=1")
         try:
-            self._is_gallery(connection)
+            self._layout(connection)
         except BaseException:
             connection.close()
             raise
@@ -232,11 +229,32 @@ class GalleryFile:
             finally:
                 connection.execute("PRAGMA query_only = ON")
 
+    def _log_size(self) -> int:
+        wal = Path(f"{self.path}-wal")
+        return wal.stat().st_size if wal.exists() else 0
+
     def signature(self) -> tuple[int, ...]:
         """What changes when the file does; for readers that SQLite cannot tell of changes."""
         try:
             status = os.stat(self.path)
-            wal = Path(f"{self.path}-wal")
-            return (status.st_ino, status.st_size, status.st_mtime_ns, wal.stat().st_size if wal.exists() else 0)
+            return (status.st_ino, status.st_size, status.st_mtime_ns, self._log_size())
         except OSError as error:
             raise GalleryError(f"{self.path}: {error.strerror}") from error
+
+
+def require_place(url: GalleryUrl) -> None:
+    """Check that a gallery can be made in a file: there is none, an empty one, or one that holds galleries.
+
+    Raises:
+        BadGallery: there is something else, or the folder does not exist.
+        GalleryError: the folder cannot be written.
+    """
+    path = os.path.abspath(url.path)
+    folder = os.path.dirname(path)
+    if not os.path.exists(path):
+        if not os.path.isdir(folder):
+            raise BadGallery(f"{path}: the folder {folder} does not exist")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise GalleryError(f"{path}: cannot be made: no permission to write in {folder}")
+    elif not os.path.isfile(path) or os.path.getsize(path):
+        GalleryFile(url, create=False)
