@@ -28,7 +28,9 @@ static int differs(const Kernel *kernel, size_t d, size_t probes, int codec) {
     memcpy(u, rows + 70 * d, d * 4);
     quantize_rows(rows, ROWS, d, codes, scales, errors);
     for (int64_t i = 0; i < ROWS; i++) ids[i] = i;
-    Segment segment = {ROWS, codec == 2 ? NULL : rows, codec ? codes : NULL, scales, codec == 1 ? errors : NULL, ids, ids};
+    float error = 0;
+    for (int i = 0; codec == 1 && i < ROWS; i++) error = errors[i] > error ? errors[i] : error;
+    Segment segment = {ROWS, codec == 2 ? NULL : rows, codec ? codes : NULL, scales, error, ids, ids};
     const Kernel *both[2] = {generic_kernel(), kernel};
     memset(entries, 0, sizeof entries);
     for (int i = 0; i < 2; i++) {

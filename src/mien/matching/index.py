@@ -113,14 +113,14 @@ class SearchIndex:
         while start < len(new_ids):
             if self._room is None or len(segments[-1]) == len(self._room):
                 self._room = self._new_room(len(new_ids) - start)
-                segments.append(self._room.first(0, 0, True))
+                segments.append(self._room.first(0, 0, True, 0.0))
             last = segments[-1]
             stop = min(len(new_ids), start + len(self._room) - len(last))
             part = new_ids[start:stop]
             # Rows past those in use belong to no search, so they may be written in place.
-            self._room.write(len(last), part, numbers[start:stop], rows[start:stop])
+            error = self._room.write(len(last), part, numbers[start:stop], rows[start:stop])
             rising = last.rising and bool(np.all(np.diff(part) > 0)) and (not len(last) or part[0] > last.ids[-1])
-            segments[-1] = self._room.first(len(last) + len(part), last.dead, rising)
+            segments[-1] = self._room.first(len(last) + len(part), last.dead, rising, max(last.error, error))
             start = stop
         self._publish(segments)
         self._means.touch(numbers)
@@ -177,7 +177,7 @@ class SearchIndex:
         identities = self._room.identities.copy()
         identities[rows] = REMOVED
         self._room = self._room.marked(identities, 0)
-        return self._room.first(len(segment), segment.dead + len(rows), segment.rising)
+        return self._room.first(len(segment), segment.dead + len(rows), segment.rising, segment.error)
 
     def _joined(self, segments: list[Segment]) -> list[Segment]:
         """Fewer segments, where removals have left many small ones."""

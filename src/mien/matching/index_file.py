@@ -27,8 +27,8 @@ __all__ = ["erase_rows", "open_index_file", "write_index_file"]
 _MAGIC = b"mienidx\x01"
 _ALIGNMENT = 4096
 _LONGEST_HEADER = 1 << 20
-_NAMES = ("vectors", "codes", "scales", "errors", "ids", "identities")
-_DTYPES = ("<f4", "|i1", "<f4", "<f4", "<i8", "<i8")
+_NAMES = ("vectors", "codes", "scales", "ids", "identities")
+_DTYPES = ("<f4", "|i1", "<f4", "<i8", "<i8")
 
 
 def write_index_file(path: Path, state: Snapshot, facts: Mapping[str, Any]) -> None:
@@ -42,6 +42,7 @@ def write_index_file(path: Path, state: Snapshot, facts: Mapping[str, Any]) -> N
         "codec": state.codec,
         "rows": total,
         "rising": bool(np.all(np.diff(ids) > 0)),
+        "error": max((segment.error for segment in state.segments), default=0.0),
         "facts": dict(facts),
     }
     text = json.dumps(header).encode()
@@ -80,8 +81,8 @@ def open_index_file(path: Path) -> tuple[list[Segment], int, Codec, dict[str, An
         # Not mapped: the rows that a removal erases in the file must not change under a search.
         ids, identities = np.array(part["ids"]), np.array(part["identities"])
         dead, rising = int((identities == REMOVED).sum()), bool(np.all(np.diff(ids) > 0))
-        vectors, codes, scales, errors = (part.get(name) for name in _NAMES[:4])
-        segments.append(Segment(vectors, codes, scales, errors, ids, identities, dead, rising))
+        vectors, codes, scales = (part.get(name) for name in _NAMES[:3])
+        segments.append(Segment(vectors, codes, scales, ids, identities, dead, rising, header["error"]))
     return segments, dimension, codec, header["facts"]
 
 
@@ -120,7 +121,7 @@ def erase_rows(path: Path, ids: ArrayLike) -> int:
 
 def _shapes(codec: Codec, rows: int, dimension: int) -> dict[str, tuple[str, int, tuple[int, ...]]]:
     """Type, offset and shape of each array of the file."""
-    absent = {"float32": {"codes", "scales", "errors"}, "int8": set(), "int8-only": {"vectors", "errors"}}[codec]
+    absent = {"float32": {"codes", "scales"}, "int8": set(), "int8-only": {"vectors"}}[codec]
     offset = _LONGEST_HEADER
     shapes: dict[str, tuple[str, int, tuple[int, ...]]] = {}
     for name, dtype in zip(_NAMES, _DTYPES, strict=True):
@@ -152,7 +153,7 @@ def _header(path: Path) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(text)
         fits = header["codec"] in CODECS and header["dimension"] > 0 and isinstance(header["facts"], dict)
-        fits = fits and isinstance(header["rising"], bool)
+        fits = fits and isinstance(header["rising"], bool) and isinstance(header["error"], float)
         expected = _length(_shapes(header["codec"], header["rows"], header["dimension"]), size) if fits else -1
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: the index file's header is damaged") from error

@@ -77,7 +77,7 @@ def _means(state: Snapshot, numbers: IntArray | None, dimension: int) -> list[Se
         segment = new_segment(len(group), dimension, "float32")
         segment.ids[:], segment.identities[:] = id_[group], owner[group]
         _fill(segment, state.segments, places, np.r_[group, stop])
-        result.append(segment.first(len(group), 0, bool(np.all(np.diff(segment.ids) > 0))))
+        result.append(segment.first(len(group), 0, bool(np.all(np.diff(segment.ids) > 0)), 0.0))
     return result
 
 

@@ -24,8 +24,8 @@ from mien.types import FloatArray
 __all__ = ["Ranking", "available_threads", "kernel_names", "native_quantize", "native_search"]
 
 IntArray = NDArray[np.int64]
-Buffers = tuple[Any, Any, Any, Any, IntArray, IntArray]
-"""Of one segment: vectors, int8 codes, scales, errors (None where there are none), template ids, identities."""
+Buffers = tuple[Any, Any, Any, float, IntArray, IntArray]
+"""Of one segment: vectors, int8 codes, scales (None where there are none), error, template ids, identities."""
 
 Ranking = tuple[FloatArray, IntArray, IntArray, IntArray]
 """Scores, template ids and identities ``(m, top)``, best first, and how many of them ``(m,)`` there are."""
@@ -130,7 +130,9 @@ def _passes(name: str) -> bool:
         quantized = native_quantize(vectors)
         if quantized is None:
             return False
-        for buffers in ((vectors, None, None, None, ids, ids), (vectors, *quantized, ids, ids)):
+        codes, scales, errors = quantized
+        error = float(errors.max())
+        for buffers in ((vectors, None, None, 0.0, ids, ids), (vectors, codes, scales, error, ids, ids)):
             for count in (2, 29):
                 probes = np.ascontiguousarray(vectors[:count])
                 expected = _call("generic", [buffers], probes, 7, 0.05, 1)

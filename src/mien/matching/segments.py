@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,61 +31,60 @@ class Segment:
         vectors: ``(n, d) float32`` of unit norm; None for ``int8-only``.
         codes: ``(n, d) int8``; None for ``float32``.
         scales: ``(n,) float32``: ``scales * codes`` has unit norm; None for ``float32``.
-        errors: ``(n,) float32``, the norm of ``vectors - scales * codes`` or a little more; only for ``int8``.
         ids: ``(n,) int64`` template ids.
         identities: ``(n,) int64``, not negative, or ``REMOVED``.
         dead: how many are removed.
         rising: whether the ids rise from row to row.
+        error: for ``int8``, the largest norm of ``vectors - scales * codes``, or a little more.
     """
 
     vectors: FloatArray | None
     codes: Codes | None
     scales: FloatArray | None
-    errors: FloatArray | None
     ids: IntArray
     identities: IntArray
     dead: int = 0
     rising: bool = True
+    error: float = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def arrays(self) -> tuple[NDArray[np.generic] | None, ...]:
-        """The six arrays, in order."""
-        return (self.vectors, self.codes, self.scales, self.errors, self.ids, self.identities)
+        """The five arrays, in order."""
+        return (self.vectors, self.codes, self.scales, self.ids, self.identities)
 
-    def first(self, rows: int, dead: int, rising: bool) -> Segment:
+    def first(self, rows: int, dead: int, rising: bool, error: float) -> Segment:
         """The same memory, as long as ``rows``."""
-        vectors, codes, factors, errors = (None if a is None else a[:rows] for a in self.arrays[:4])
         return Segment(
-            vectors,  # type: ignore[arg-type]
-            codes,  # type: ignore[arg-type]
-            factors,  # type: ignore[arg-type]
-            errors,  # type: ignore[arg-type]
+            None if self.vectors is None else self.vectors[:rows],
+            None if self.codes is None else self.codes[:rows],
+            None if self.scales is None else self.scales[:rows],
             self.ids[:rows],
             self.identities[:rows],
             dead,
             rising,
+            error,
         )
 
-    def write(self, start: int, ids: IntArray, identities: IntArray, vectors: FloatArray) -> None:
-        """Fill rows from ``start`` on, which belong to no search yet."""
+    def write(self, start: int, ids: IntArray, identities: IntArray, vectors: FloatArray) -> float:
+        """Fill rows from ``start`` on, which belong to no search yet; their ``error``."""
         stop = start + len(ids)
         self.ids[start:stop], self.identities[start:stop] = ids, identities
         if self.vectors is not None:
             self.vectors[start:stop] = vectors
-        if self.codes is not None and self.scales is not None:
-            quantized = native_quantize(vectors)
-            if quantized is None:
-                codes = quantize(vectors)
-                factors = scales(codes)
-                errors = np.linalg.norm(vectors - codes * factors[:, None], axis=1) * 1.00001 + 1e-6
-            else:
-                codes, factors, errors = quantized
-            self.codes[start:stop], self.scales[start:stop] = codes, factors
-            if self.errors is not None:
-                self.errors[start:stop] = errors
+        if self.codes is None or self.scales is None:
+            return 0.0
+        quantized = native_quantize(vectors)
+        if quantized is None:
+            codes = quantize(vectors)
+            factors = scales(codes)
+            errors = np.linalg.norm(vectors - codes * factors[:, None], axis=1) * 1.00001 + 1e-6
+        else:
+            codes, factors, errors = quantized
+        self.codes[start:stop], self.scales[start:stop] = codes, factors
+        return 0.0 if self.vectors is None else float(errors.max(initial=0.0))
 
     def find(self, ids: IntArray) -> IntArray:
         """The rows of those of ``ids`` (sorted) that are here and not removed."""
@@ -108,7 +107,7 @@ class Segment:
 
     def marked(self, identities: IntArray, dead: int) -> Segment:
         """The same rows under other identities."""
-        return Segment(self.vectors, self.codes, self.scales, self.errors, self.ids, identities, dead, self.rising)
+        return replace(self, identities=identities, dead=dead)
 
     def floats(self, rows: IntArray | slice) -> FloatArray:
         """``(k, d) float32`` of unit norm, decoded where need be."""
@@ -120,7 +119,7 @@ class Segment:
 
     def buffers(self) -> Buffers:
         """The arrays as the native search takes them."""
-        return (self.vectors, self.codes, self.scales, self.errors, self.ids, self.identities)
+        return (self.vectors, self.codes, self.scales, self.error, self.ids, self.identities)
 
 
 def new_segment(capacity: int, dimension: int, codec: Codec) -> Segment:
@@ -130,7 +129,6 @@ def new_segment(capacity: int, dimension: int, codec: Codec) -> Segment:
         None if codec == "int8-only" else np.empty((capacity, dimension), np.float32),
         np.empty((capacity, dimension), np.int8) if int8 else None,
         np.empty(capacity, np.float32) if int8 else None,
-        np.empty(capacity, np.float32) if codec == "int8" else None,
         np.empty(capacity, np.int64),
         np.empty(capacity, np.int64),
     )
@@ -147,4 +145,5 @@ def taken(segments: Sequence[Segment], rows: Sequence[IntArray], codec: Codec, d
                 target[start:stop] = source[chosen]
         start = stop
     rising = bool(np.all(np.diff(result.ids) > 0))
-    return result.first(len(result.ids), int((result.identities == REMOVED).sum()), rising)
+    error = max((segment.error for segment in segments), default=0.0)
+    return replace(result, dead=int((result.identities == REMOVED).sum()), rising=rising, error=error)

@@ -9,7 +9,7 @@
 #define AVX2 __attribute__((target("avx2,fma")))
 #define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2,fma")))
 
-enum { ROWS = 16, TILE_F32 = 6, TILE_I8 = 4 };
+enum { ROWS = 16, TILE_F32 = 6, TILE_I8 = 4, AHEAD = 1024 };
 
 /* The sums of four registers, in order. */
 INLINE_AVX2 __m128 sums_of_four(__m256 a, __m256 b, __m256 c, __m256 d) {
@@ -22,7 +22,8 @@ INLINE_AVX2 __m128i sums_of_four_i32(__m256i a, __m256i b, __m256i c, __m256i d)
     return _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
 }
 
-/* A row after the other, without asking for memory ahead: the processor's own prefetching is fastest at that. */
+/* Rows one after the other: the processor's own prefetching follows that best. It keeps up with float32; int8 rows go by
+ * faster, and asking for them ahead gains a tenth. */
 INLINE_AVX2 __m256 row_f32(const float *row, const float *probe, size_t d) {
     __m256 s[4];
     size_t k = 0;
@@ -35,21 +36,27 @@ INLINE_AVX2 __m256 row_f32(const float *row, const float *probe, size_t d) {
     return _mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3]));
 }
 
-AVX2 static void dots_f32(const float *rows, size_t n, size_t d, const float *probe, float *out) {
-    size_t whole = d & ~(size_t)7, r = 0;
+AVX2 static size_t scan_f32(const float *rows, size_t n, size_t d, const float *probe, float limit, uint32_t *hits) {
+    size_t whole = d & ~(size_t)7, r = 0, count = 0;
+    __m128 least = _mm_set1_ps(limit);
     for (; r + 4 <= n; r += 4) {
         __m256 s[4];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) s[i] = row_f32(rows + (r + i) * d, probe, whole);
-        _mm_storeu_ps(out + r, sums_of_four(s[0], s[1], s[2], s[3]));
+        __m128 sums = sums_of_four(s[0], s[1], s[2], s[3]);
         for (size_t k = whole; k < d; k++)
-            for (int i = 0; i < 4; i++) out[r + i] += rows[(r + i) * d + k] * probe[k];
+            sums = _mm_add_ps(sums, _mm_mul_ps(_mm_set1_ps(probe[k]),
+                                               _mm_setr_ps(rows[r * d + k], rows[(r + 1) * d + k],
+                                                           rows[(r + 2) * d + k], rows[(r + 3) * d + k])));
+        for (int mask = _mm_movemask_ps(_mm_cmpge_ps(sums, least)); mask; mask &= mask - 1)
+            hits[count++] = (uint32_t)(r + (size_t)__builtin_ctz((unsigned)mask));
     }
     for (; r < n; r++) {
         float sum = 0;
         for (size_t k = 0; k < d; k++) sum += rows[r * d + k] * probe[k];
-        out[r] = sum;
+        if (sum >= limit) hits[count++] = (uint32_t)r;
     }
+    return count;
 }
 
 INLINE_AVX2 __m256i add_products(__m256i sum, __m256i gallery, __m256i probe) {
@@ -62,6 +69,7 @@ INLINE_AVX2 __m256i row_i8(const int8_t *row, const int8_t *probe, size_t d) {
     __m256i a = _mm256_setzero_si256(), b = a;
     size_t k = 0;
     for (; k + 64 <= d; k += 64) {
+        _mm_prefetch((const char *)(row + k) + AHEAD, _MM_HINT_T0);
         __m256i x = _mm256_loadu_si256((const __m256i *)(row + k));
         __m256i y = _mm256_loadu_si256((const __m256i *)(row + k + 32));
         a = add_products(a, _mm256_xor_si256(flip, x), _mm256_loadu_si256((const __m256i *)(probe + k)));
@@ -74,21 +82,28 @@ INLINE_AVX2 __m256i row_i8(const int8_t *row, const int8_t *probe, size_t d) {
     return _mm256_add_epi32(a, b);
 }
 
-AVX2 static void dots_i8(const int8_t *rows, size_t n, size_t d, const int8_t *probe, int32_t *out) {
-    size_t whole = d & ~(size_t)31, r = 0;
+AVX2 static size_t scan_i8(const int8_t *rows, size_t n, size_t d, const int8_t *probe, int32_t offset,
+                           const float *scales, float limit, uint32_t *hits) {
+    size_t whole = d & ~(size_t)31, r = 0, count = 0;
+    __m128 least = _mm_set1_ps(limit);
     for (; r + 4 <= n; r += 4) {
         __m256i s[4];
+        int32_t rest[4] = {offset, offset, offset, offset};
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) s[i] = row_i8(rows + (r + i) * d, probe, whole);
-        _mm_storeu_si128((__m128i *)(out + r), sums_of_four_i32(s[0], s[1], s[2], s[3]));
         for (size_t k = whole; k < d; k++)
-            for (int i = 0; i < 4; i++) out[r + i] += (rows[(r + i) * d + k] + 128) * probe[k];
+            for (int i = 0; i < 4; i++) rest[i] += (rows[(r + i) * d + k] + 128) * probe[k];
+        __m128i sums = _mm_add_epi32(sums_of_four_i32(s[0], s[1], s[2], s[3]), _mm_loadu_si128((const __m128i *)rest));
+        __m128 scores = _mm_mul_ps(_mm_cvtepi32_ps(sums), _mm_loadu_ps(scales + r));
+        for (int mask = _mm_movemask_ps(_mm_cmpge_ps(scores, least)); mask; mask &= mask - 1)
+            hits[count++] = (uint32_t)(r + (size_t)__builtin_ctz((unsigned)mask));
     }
     for (; r < n; r++) {
-        int32_t sum = 0;
+        int32_t sum = offset;
         for (size_t k = 0; k < d; k++) sum += (rows[r * d + k] + 128) * probe[k];
-        out[r] = sum;
+        if ((float)sum * scales[r] >= limit) hits[count++] = (uint32_t)r;
     }
+    return count;
 }
 
 /* Eight rows of eight numbers, turned. */
@@ -148,6 +163,7 @@ AVX2 static void pack_i8(const int8_t *rows, size_t n, size_t d, uint8_t *block)
 AVX2 static int tile_scan_f32(const float *block, const float *tile, size_t d, const float *limits, uint32_t *masks) {
     __m256 lo[TILE_F32], hi[TILE_F32];
     for (int p = 0; p < TILE_F32; p++) lo[p] = hi[p] = _mm256_setzero_ps();
+#pragma GCC unroll 4
     for (size_t k = 0; k < d; k++) {
         __m256 a = _mm256_loadu_ps(block + k * ROWS), b = _mm256_loadu_ps(block + k * ROWS + 8);
 #pragma GCC unroll 6
@@ -157,15 +173,20 @@ AVX2 static int tile_scan_f32(const float *block, const float *tile, size_t d, c
             hi[p] = _mm256_fmadd_ps(b, x, hi[p]);
         }
     }
-    uint32_t any = 0;
+    /* Nearly always no row reaches any limit: that is found out first, all probes together. */
+    __m256 reached = _mm256_setzero_ps();
 #pragma GCC unroll 6
     for (int p = 0; p < TILE_F32; p++) {
         __m256 limit = _mm256_broadcast_ss(limits + p);
-        masks[p] = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(lo[p], limit, _CMP_GE_OQ)) |
-                   (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(hi[p], limit, _CMP_GE_OQ)) << 8;
-        any |= masks[p];
+        lo[p] = _mm256_cmp_ps(lo[p], limit, _CMP_GE_OQ);
+        hi[p] = _mm256_cmp_ps(hi[p], limit, _CMP_GE_OQ);
+        reached = _mm256_or_ps(reached, _mm256_or_ps(lo[p], hi[p]));
     }
-    return any != 0;
+    if (_mm256_testz_ps(reached, reached)) return 0;
+#pragma GCC unroll 6
+    for (int p = 0; p < TILE_F32; p++)
+        masks[p] = (uint32_t)_mm256_movemask_ps(lo[p]) | (uint32_t)_mm256_movemask_ps(hi[p]) << 8;
+    return 1;
 }
 
 AVX2 static int tile_scan_i8(const uint8_t *block, const int8_t *tile, size_t groups, const int32_t *offsets,
@@ -185,17 +206,19 @@ AVX2 static int tile_scan_i8(const uint8_t *block, const int8_t *tile, size_t gr
         }
     }
     __m256 scale_lo = _mm256_loadu_ps(scales), scale_hi = _mm256_loadu_ps(scales + 8);
-    uint32_t any = 0;
+    __m256 passed[2 * TILE_I8], reached = _mm256_setzero_ps();
 #pragma GCC unroll 4
     for (int p = 0; p < TILE_I8; p++) {
         __m256 limit = _mm256_broadcast_ss(limits + p);
-        __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(lo[p]), scale_lo);
-        __m256 b = _mm256_mul_ps(_mm256_cvtepi32_ps(hi[p]), scale_hi);
-        masks[p] = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a, limit, _CMP_GE_OQ)) |
-                   (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(b, limit, _CMP_GE_OQ)) << 8;
-        any |= masks[p];
+        passed[2 * p] = _mm256_cmp_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(lo[p]), scale_lo), limit, _CMP_GE_OQ);
+        passed[2 * p + 1] = _mm256_cmp_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(hi[p]), scale_hi), limit, _CMP_GE_OQ);
+        reached = _mm256_or_ps(reached, _mm256_or_ps(passed[2 * p], passed[2 * p + 1]));
     }
-    return any != 0;
+    if (_mm256_testz_ps(reached, reached)) return 0;
+#pragma GCC unroll 4
+    for (int p = 0; p < TILE_I8; p++)
+        masks[p] = (uint32_t)_mm256_movemask_ps(passed[2 * p]) | (uint32_t)_mm256_movemask_ps(passed[2 * p + 1]) << 8;
+    return 1;
 }
 
 AVX2 static double exact_f32(const float *a, const float *b, size_t d) {
@@ -230,7 +253,7 @@ AVX2 static double exact_i8(const int8_t *a, const float *b, size_t d) {
 }
 
 static const Kernel kernel = {
-    "avx2",   ROWS,    TILE_F32,      TILE_I8,      63,        128,      dots_f32, dots_i8, pack_f32,
+    "avx2",   ROWS,    TILE_F32,      TILE_I8,      63,        128,      scan_f32, scan_i8, pack_f32,
     pack_i8,  tile_scan_f32, tile_scan_i8, exact_f32, exact_i8,
 };
 

@@ -14,6 +14,7 @@
 
 #define MOST_BLOCK_ROWS 32
 #define MOST_TILE 12
+#define SCAN_ROWS 256
 
 typedef struct {
     const char *name;
@@ -21,11 +22,13 @@ typedef struct {
     int tile_f32;       /* probes of a packed tile */
     int tile_i8;
     int largest_probe;  /* int8 probes stay within +-this, so that no sum of products saturates */
-    int bias;           /* what pack_i8 and dots_i8 add to every gallery number: 128 or 0; undone by the caller */
+    int bias;           /* what pack_i8 and scan_i8 add to every gallery number: 128 or 0; undone by the caller */
 
-    /* Scores of n rows against one probe. */
-    void (*dots_f32)(const float *rows, size_t n, size_t d, const float *probe, float *out);
-    void (*dots_i8)(const int8_t *rows, size_t n, size_t d, const int8_t *probe, int32_t *out);
+    /* One probe against n <= SCAN_ROWS rows as they lie in memory: the numbers of those that reach the limit, rising;
+     * how many they are. f32: sum >= limit. i8: (sum + offset) * scale of the row >= limit. */
+    size_t (*scan_f32)(const float *rows, size_t n, size_t d, const float *probe, float limit, uint32_t *hits);
+    size_t (*scan_i8)(const int8_t *rows, size_t n, size_t d, const int8_t *probe, int32_t offset, const float *scales,
+                      float limit, uint32_t *hits);
 
     /* n <= block_rows rows into a block; missing rows and dimensions become zeros (after the bias is undone). */
     void (*pack_f32)(const float *rows, size_t n, size_t d, float *block);
@@ -50,6 +53,14 @@ const Kernel *neon_kernel(void);
 /* Packing that fits any block size; used by all kernels. */
 void pack_f32_rows(const float *rows, size_t n, size_t d, float *block, int block_rows);
 void pack_i8_rows(const int8_t *rows, size_t n, size_t d, uint8_t *block, int block_rows, uint8_t flip);
+
+/* The numbers of the scores that reach the limit. */
+static inline size_t hits_among(const float *scores, size_t n, float limit, uint32_t *hits) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (scores[i] >= limit) hits[count++] = (uint32_t)i;
+    return count;
+}
 
 static inline double sum_of_eight(const double *s) {
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));

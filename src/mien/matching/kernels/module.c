@@ -1,4 +1,4 @@
-/* mien.matching._native: the exact search for Python; every argument is a contiguous buffer. */
+/* mien.matching._native: the exact search for Python; arrays come as contiguous buffers. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -33,12 +33,18 @@ static int hold(Held *held, PyObject *tuple, size_t d) {
     const size_t widths[6] = {4 * d, d, 4, 4, 8, 8};
     const void *data[6] = {NULL};
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 6) {
-        PyErr_SetString(PyExc_TypeError, "expected segments of six buffers");
+        PyErr_SetString(PyExc_TypeError, "expected segments of five buffers and a number");
         return -1;
     }
     size_t rows = 0;
+    float error = 0;
     for (int k = 5; k >= 0; k--) {
         PyObject *item = PyTuple_GET_ITEM(tuple, k);
+        if (k == 3) {
+            error = (float)PyFloat_AsDouble(item);
+            if (PyErr_Occurred()) return -1;
+            continue;
+        }
         if (item == Py_None && k < 4) continue;
         if (PyObject_GetBuffer(item, &held->views[k], PyBUF_SIMPLE) < 0) return -1;
         held->held |= 1 << k;
@@ -50,11 +56,11 @@ static int hold(Held *held, PyObject *tuple, size_t d) {
             return -1;
         }
     }
-    if ((!data[0] && !data[1]) || (data[1] && !data[2]) || (data[0] && data[1] && !data[3])) {
-        PyErr_SetString(PyExc_ValueError, "a segment lacks vectors, codes, scales or errors");
+    if ((!data[0] && !data[1]) || (data[1] && !data[2])) {
+        PyErr_SetString(PyExc_ValueError, "a segment lacks vectors, codes or scales");
         return -1;
     }
-    Segment segment = {rows, data[0], data[1], data[2], data[3], data[4], data[5]};
+    Segment segment = {rows, data[0], data[1], data[2], error, data[4], data[5]};
     held->segment = segment;
     return 0;
 }

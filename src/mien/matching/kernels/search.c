@@ -19,6 +19,7 @@
 #define CHUNK_BYTES (384 * 1024)  /* of packed rows: they stay in the second-level cache */
 #define STREAM_BYTES (256 * 1024)
 #define FEW_PROBES 3
+#define FIRST_ROWS 32
 #define SMALL_TOP 128
 #define WORTH_A_THREAD 4e6    /* multiplications */
 
@@ -49,8 +50,7 @@ typedef struct {
     Shared *shared;
     Best *best;
     void *packed;
-    float *dots, *limits, *scales;
-    int failed;
+    float *scales;
 } Worker;
 
 static int before(const Entry *a, const Entry *b) {
@@ -150,37 +150,22 @@ static float current_floor(const Shared *s, Best *best, size_t probe) {
     return best->floor;
 }
 
-static float largest_of(const float *values, size_t n) {
-    float largest = 0;
-    for (size_t i = 0; values && i < n; i++) largest = values[i] > largest ? values[i] : largest;
-    return largest;
-}
-
 /* A few probes: rows as they lie in memory. */
 static void scan_rows(Worker *w, const Segment *segment, size_t start, size_t n) {
     Shared *s = w->shared;
     const Query *q = s->q;
-    float error = s->int8 ? largest_of(segment->errors ? segment->errors + start : NULL, n) : 0;
+    uint32_t hits[SCAN_ROWS];
     for (size_t p = 0; p < q->m; p++) {
         Best *best = &w->best[p];
-        float floor = current_floor(s, best, p), limit = limit_of(s, p, floor, error);
-        if (s->int8) {
-            int32_t *raw = (int32_t *)w->dots;
-            q->kernel->dots_i8(segment->codes + start * q->d, n, q->d, s->codes + p * q->d, raw);
-            for (size_t i = 0; i < n; i++) w->dots[i] = (float)(raw[i] + s->offsets[p]) * segment->scales[start + i];
-        } else {
-            q->kernel->dots_f32(segment->vectors + start * q->d, n, q->d, q->probes + p * q->d, w->dots);
-        }
-        for (size_t i = 0; i < n; i += 16) {
-            size_t stop = i + 16 < n ? i + 16 : n;
-            int any = 0;
-            for (size_t j = i; j < stop; j++) any |= w->dots[j] >= limit;
-            if (!any) continue;
-            for (size_t j = i; j < stop; j++)
-                if (w->dots[j] >= limit) {
-                    consider(s, best, segment, start + j, p);
-                    if (best->floor > floor) floor = best->floor, limit = limit_of(s, p, floor, error);
-                }
+        /* The first few rows alone give a floor that spares considering most of the others. */
+        for (size_t at = start, rows = FIRST_ROWS; at < start + n; at += rows, rows = SCAN_ROWS) {
+            if (rows > start + n - at) rows = start + n - at;
+            float limit = limit_of(s, p, current_floor(s, best, p), segment->error);
+            size_t count = s->int8 ? q->kernel->scan_i8(segment->codes + at * q->d, rows, q->d, s->codes + p * q->d,
+                                                        s->offsets[p], segment->scales + at, limit, hits)
+                                   : q->kernel->scan_f32(segment->vectors + at * q->d, rows, q->d,
+                                                         q->probes + p * q->d, limit, hits);
+            for (size_t i = 0; i < count; i++) consider(s, best, segment, at + hits[i], p);
         }
         raise_floor(&s->floors[p], best->floor);
     }
@@ -193,7 +178,6 @@ static void scan_blocks(Worker *w, const Segment *segment, size_t start, size_t 
     const Kernel *kernel = q->kernel;
     size_t height = kernel->block_rows, blocks = (n + height - 1) / height;
     size_t step = s->int8 ? s->groups * 4 * height : q->d * height;
-    float error = s->int8 ? largest_of(segment->errors ? segment->errors + start : NULL, n) : 0;
     for (size_t b = 0; b < blocks; b++) {
         size_t at = start + b * height, rows = n - b * height < height ? n - b * height : height;
         if (s->int8) kernel->pack_i8(segment->codes + at * q->d, rows, q->d, (uint8_t *)w->packed + b * step);
@@ -210,7 +194,7 @@ static void scan_blocks(Worker *w, const Segment *segment, size_t start, size_t 
         size_t first = t * s->tile, count = q->m - first < s->tile ? q->m - first : s->tile;
         float limits[MOST_TILE];
         for (size_t p = 0; p < s->tile; p++)
-            limits[p] = p < count ? limit_of(s, first + p, current_floor(s, &w->best[first + p], first + p), error)
+            limits[p] = p < count ? limit_of(s, first + p, current_floor(s, &w->best[first + p], first + p), segment->error)
                                   : INFINITY;
         for (size_t b = 0; b < blocks; b++) {
             int any = s->int8 ? kernel->tile_scan_i8((uint8_t *)w->packed + b * step, tile_i8, s->groups,
@@ -224,7 +208,7 @@ static void scan_blocks(Worker *w, const Segment *segment, size_t start, size_t 
                     size_t row = b * height + (size_t)__builtin_ctz(mask);
                     if (row < n) consider(s, best, segment, start + row, first + p);
                 }
-                if (best->floor > floor) limits[p] = limit_of(s, first + p, best->floor, error);
+                if (best->floor > floor) limits[p] = limit_of(s, first + p, best->floor, segment->error);
             }
         }
         for (size_t p = 0; p < count; p++) raise_floor(&s->floors[first + p], w->best[first + p].floor);
@@ -303,9 +287,8 @@ static int start_worker(Worker *w, Shared *s) {
     w->shared = s;
     w->best = calloc(q->m, sizeof(Best));
     w->packed = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * (q->d + 3) * (s->int8 ? 1 : sizeof(float)));
-    w->dots = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * sizeof(float));
     w->scales = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * sizeof(float));
-    if (!w->best || !w->packed || !w->dots || !w->scales) return -1;
+    if (!w->best || !w->packed || !w->scales) return -1;
     Entry *entries = malloc(q->m * capacity * sizeof(Entry));
     if (!entries) return -1;
     for (size_t p = 0; p < q->m; p++) {
@@ -319,7 +302,6 @@ static void end_worker(Worker *w) {
     if (w->best) free(w->best[0].kept);
     free(w->best);
     free(w->packed);
-    free(w->dots);
     free(w->scales);
 }
 

@@ -9,7 +9,7 @@ typedef struct {
     const float *vectors;     /* (rows, d), or NULL where int8 codes are all there is */
     const int8_t *codes;      /* (rows, d), or NULL where float32 is scanned */
     const float *scales;      /* (rows,), with codes: unit vector = scale * codes */
-    const float *errors;      /* (rows,), with codes and vectors: norm of vector - scale * codes, or more */
+    float error;              /* with codes and vectors: the largest norm of vector - scale * codes, or more */
     const int64_t *ids;       /* (rows,) template ids */
     const int64_t *identities; /* (rows,), negative: removed */
 } Segment;
