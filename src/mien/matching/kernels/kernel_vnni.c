@@ -65,18 +65,12 @@ VNNI static void dots_i8(const int8_t *rows, size_t n, size_t d, const int8_t *p
 }
 
 static size_t scan_f32(const float *rows, size_t n, size_t d, const float *probe, float limit, uint32_t *hits) {
-    float scores[SCAN_ROWS];
-    dots_f32(rows, n, d, probe, scores);
-    return hits_among(scores, n, limit, hits);
+    return scan_f32_by(dots_f32, rows, n, d, probe, limit, hits);
 }
 
 static size_t scan_i8(const int8_t *rows, size_t n, size_t d, const int8_t *probe, int32_t offset, const float *scales,
                       float limit, uint32_t *hits) {
-    int32_t sums[SCAN_ROWS];
-    float scores[SCAN_ROWS];
-    dots_i8(rows, n, d, probe, sums);
-    for (size_t i = 0; i < n; i++) scores[i] = (float)(sums[i] + offset) * scales[i];
-    return hits_among(scores, n, limit, hits);
+    return scan_i8_by(dots_i8, rows, n, d, probe, offset, scales, limit, hits);
 }
 
 static void pack_f32(const float *rows, size_t n, size_t d, float *block) { pack_f32_rows(rows, n, d, block, ROWS); }

@@ -62,6 +62,24 @@ static inline size_t hits_among(const float *scores, size_t n, float limit, uint
     return count;
 }
 
+/* A scan made of a function that gives the sums of n <= SCAN_ROWS rows. */
+static inline size_t scan_f32_by(void (*dots)(const float *, size_t, size_t, const float *, float *), const float *rows,
+                                 size_t n, size_t d, const float *probe, float limit, uint32_t *hits) {
+    float scores[SCAN_ROWS];
+    dots(rows, n, d, probe, scores);
+    return hits_among(scores, n, limit, hits);
+}
+
+static inline size_t scan_i8_by(void (*dots)(const int8_t *, size_t, size_t, const int8_t *, int32_t *),
+                                const int8_t *rows, size_t n, size_t d, const int8_t *probe, int32_t offset,
+                                const float *scales, float limit, uint32_t *hits) {
+    int32_t sums[SCAN_ROWS];
+    float scores[SCAN_ROWS];
+    dots(rows, n, d, probe, sums);
+    for (size_t i = 0; i < n; i++) scores[i] = (float)(sums[i] + offset) * scales[i];
+    return hits_among(scores, n, limit, hits);
+}
+
 static inline double sum_of_eight(const double *s) {
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
