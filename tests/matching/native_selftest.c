@@ -19,7 +19,8 @@ static void fill(float *rows, size_t n, size_t d) {
 }
 
 static int differs(const Kernel *kernel, size_t d, size_t probes, int codec) {
-    float *rows = malloc(ROWS * d * 4), *u = malloc(probes * d * 4), *scales = malloc(ROWS * 4), *errors = malloc(ROWS * 4);
+    float *rows = malloc(ROWS * d * 4), *u = malloc(probes * d * 4);
+    float *scales = malloc(ROWS * 4), *errors = malloc(ROWS * 4);
     int8_t *codes = malloc(ROWS * d);
     int64_t ids[ROWS], counts[2][PROBES];
     Entry entries[2][PROBES * TOP];
@@ -58,7 +59,8 @@ int main(void) {
         int wrong = 0;
         for (int j = 0; j < 6; j++)
             for (int codec = 0; codec < 3; codec++)
-                for (size_t probes = 1; probes <= PROBES; probes += 12) wrong += differs(kernels[i], dimensions[j], probes, codec);
+                for (size_t probes = 1; probes <= PROBES; probes += 12)
+                    wrong += differs(kernels[i], dimensions[j], probes, codec);
         printf("%s: %s\n", kernels[i]->name, wrong ? "WRONG" : "right");
         failures += wrong;
     }

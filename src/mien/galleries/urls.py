@@ -179,7 +179,10 @@ def _server(scheme: Scheme, location: str, shown: str) -> dict[str, Any]:
     authority, _, database = location.removeprefix("//").partition("/")
     login, at, server = authority.rpartition("@")
     user, colon, password = login.partition(":")
-    host, port = re.fullmatch(r"(\[[^]]*\]|[^:]*)((?::.*)?)", server, re.DOTALL).groups()  # type: ignore[union-attr]
+    # An IPv6 address has colons of its own, and stands in brackets.
+    start = server.rfind("]") + 1
+    colon_at = server.find(":", start)
+    host, port = (server, "") if colon_at < 0 else (server[:colon_at], server[colon_at:])
     if not location.startswith("//") or "\0" in unquote(location):
         raise BadGallery(f"expected {scheme}://host:port/database, got {shown!r}")
     if port and not (port[1:].isdecimal() and port.isascii() and 0 < int(port[1:]) < 65_536):

@@ -122,8 +122,7 @@ class SearchIndex:
             rising = last.rising and bool(np.all(np.diff(part) > 0)) and (not len(last) or part[0] > last.ids[-1])
             segments[-1] = self._room.first(len(last) + len(part), last.dead, rising, max(last.error, error))
             start = stop
-        self._publish(segments)
-        self._means.touch(numbers)
+        self._publish(segments, numbers)
 
     def _new_room(self, wanted: int) -> Segment:
         total = sum(len(segment) for segment in self._state.segments)
@@ -131,8 +130,11 @@ class SearchIndex:
         self._expected = max(0, self._expected - rows)
         return new_segment(rows, self.dimension, self.codec)
 
-    def _publish(self, segments: list[Segment]) -> None:
-        self._state = Snapshot(tuple(segments), self.dimension, self.codec, self._threads)
+    def _publish(self, segments: list[Segment], changed: IntArray) -> None:
+        """Let searches see the segments; the means of the identities that changed must not fall behind them."""
+        with self._fusing:
+            self._state = Snapshot(tuple(segments), self.dimension, self.codec, self._threads)
+            self._means.touch(changed)
 
     def _count(self, numbers: IntArray, sign: int) -> None:
         highest = int(numbers.max())
@@ -165,8 +167,7 @@ class SearchIndex:
             return []
         numbers = np.concatenate(touched)
         self._count(numbers, -1)
-        self._means.touch(numbers)
-        self._publish(self._joined([segment for segment in segments if len(segment)]))
+        self._publish(self._joined([segment for segment in segments if len(segment)]), numbers)
         unique = np.unique(numbers)
         return [int(number) for number in unique[self._counts[unique] == 0]]
 
@@ -249,5 +250,5 @@ class SearchIndex:
             alive = segment.identities[segment.identities != REMOVED]
             if len(alive):
                 index._count(np.asarray(alive), 1)
-        index._publish(segments)
+        index._publish(segments, np.empty(0, np.int64))
         return index, facts

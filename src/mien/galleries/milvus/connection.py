@@ -231,7 +231,7 @@ class Connection:
 @contextmanager
 def translated(place: str) -> Iterator[None]:
     """Errors of the client as mien's, with the place in the message; its own reports of them are kept quiet."""
-    import grpc  # type: ignore[import-untyped]
+    import grpc
     from pymilvus.exceptions import MilvusException
 
     outer = getattr(_in_call, "quiet", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def require_psycopg() -> None:
         MissingExtra: it is not, or it finds no client library.
     """
     try:
-        import psycopg  # noqa: F401
+        importlib.import_module("psycopg")
     except ImportError as error:
         raise MissingExtra(f"PostgreSQL galleries need psycopg: pip install 'mien[postgres]' ({error})") from error
 

@@ -221,14 +221,18 @@ AVX2 static int tile_scan_i8(const uint8_t *block, const int8_t *tile, size_t gr
     return 1;
 }
 
+INLINE_AVX2 __m256d low_half(__m256 x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+
+INLINE_AVX2 __m256d high_half(__m256 x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+
 AVX2 static double exact_f32(const float *a, const float *b, size_t d) {
     __m256d lo = _mm256_setzero_pd(), hi = lo;
     double s[8];
     size_t k = 0;
     for (; k + 8 <= d; k += 8) {
         __m256 x = _mm256_loadu_ps(a + k), y = _mm256_loadu_ps(b + k);
-        lo = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_castps256_ps128(y)), lo);
-        hi = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(y, 1)), hi);
+        lo = _mm256_fmadd_pd(low_half(x), low_half(y), lo);
+        hi = _mm256_fmadd_pd(high_half(x), high_half(y), hi);
     }
     _mm256_storeu_pd(s, lo);
     _mm256_storeu_pd(s + 4, hi);
@@ -243,8 +247,8 @@ AVX2 static double exact_i8(const int8_t *a, const float *b, size_t d) {
     for (; k + 8 <= d; k += 8) {
         __m256i x = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(a + k)));
         __m256 y = _mm256_loadu_ps(b + k);
-        lo = _mm256_fmadd_pd(_mm256_cvtepi32_pd(_mm256_castsi256_si128(x)), _mm256_cvtps_pd(_mm256_castps256_ps128(y)), lo);
-        hi = _mm256_fmadd_pd(_mm256_cvtepi32_pd(_mm256_extracti128_si256(x, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(y, 1)), hi);
+        lo = _mm256_fmadd_pd(_mm256_cvtepi32_pd(_mm256_castsi256_si128(x)), low_half(y), lo);
+        hi = _mm256_fmadd_pd(_mm256_cvtepi32_pd(_mm256_extracti128_si256(x, 1)), high_half(y), hi);
     }
     _mm256_storeu_pd(s, lo);
     _mm256_storeu_pd(s + 4, hi);

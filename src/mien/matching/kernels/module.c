@@ -163,7 +163,8 @@ static PyObject *py_kernels(PyObject *self, PyObject *unused) {
 }
 
 static PyMethodDef methods[] = {
-    {"search", py_search, METH_VARARGS, "search(kernel, segments, probes, m, d, top, threshold, threads, scores, ids, identities, counts)"},
+    {"search", py_search, METH_VARARGS,
+     "search(kernel, segments, probes, m, d, top, threshold, threads, scores, ids, identities, counts)"},
     {"quantize", py_quantize, METH_VARARGS, "quantize(rows, d, codes, scales, errors)"},
     {"kernels", py_kernels, METH_NOARGS, "Names of the kernels that this processor runs, the fastest first."},
     {NULL, NULL, 0, NULL},

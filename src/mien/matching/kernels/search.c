@@ -7,6 +7,7 @@
  * - int8: u = t*r + f and x = s*q + e, with r and q the codes. <u,x> - s*t*<r,q> = <f, s*q> + <u, e>, at most
  *   |f||s*q| + |u||e| by Cauchy and Schwarz.
  */
+#include "best.h"
 #include "search.h"
 
 #include <math.h>
@@ -20,14 +21,7 @@
 #define STREAM_BYTES (256 * 1024)
 #define FEW_PROBES 3
 #define FIRST_ROWS 32
-#define SMALL_TOP 128
 #define WORTH_A_THREAD 4e6    /* multiplications */
-
-typedef struct {
-    Entry *kept;   /* sorted, best first */
-    size_t count, held;
-    float floor;   /* a row below this cannot matter: the score of the last of `top`, or the threshold */
-} Best;
 
 typedef struct {
     const Query *q;
@@ -53,18 +47,6 @@ typedef struct {
     float *scales;
 } Worker;
 
-static int before(const Entry *a, const Entry *b) {
-    return a->score > b->score || (a->score == b->score && a->id < b->id);
-}
-
-static int by_identity(const void *x, const void *y) {
-    const Entry *a = x, *b = y;
-    if (a->identity != b->identity) return a->identity < b->identity ? -1 : 1;
-    return before(a, b) ? -1 : before(b, a);
-}
-
-static int by_score(const void *x, const void *y) { return before(x, y) ? -1 : before(y, x); }
-
 /* Floors are ordered as the integers of their bits are, once negative numbers are turned around. */
 static uint32_t ordered(float x) {
     uint32_t bits;
@@ -84,41 +66,6 @@ static void raise_floor(_Atomic uint32_t *shared, float floor) {
     while (mine > there && !atomic_compare_exchange_weak_explicit(shared, &there, mine, memory_order_relaxed,
                                                                   memory_order_relaxed)) {
     }
-}
-
-/* For a large top: sort what has come together, one entry an identity, the best `top`. */
-static void settle(Best *best, size_t top) {
-    size_t kept = 0;
-    qsort(best->kept, best->held, sizeof(Entry), by_identity);
-    for (size_t i = 0; i < best->held; i++)
-        if (kept == 0 || best->kept[i].identity != best->kept[kept - 1].identity) best->kept[kept++] = best->kept[i];
-    qsort(best->kept, kept, sizeof(Entry), by_score);
-    best->count = best->held = kept < top ? kept : top;
-    if (best->count == top && best->kept[top - 1].score > best->floor) best->floor = best->kept[top - 1].score;
-}
-
-static void keep(Best *best, Entry entry, size_t top) {
-    if (top > SMALL_TOP) {
-        best->kept[best->held++] = entry;
-        if (best->held == 3 * top) settle(best, top);
-        return;
-    }
-    if (best->count == top && !before(&entry, &best->kept[top - 1])) return;
-    size_t gap = best->count;
-    for (size_t i = 0; i < best->count; i++)
-        if (best->kept[i].identity == entry.identity) {
-            if (!before(&entry, &best->kept[i])) return;
-            gap = i;
-            break;
-        }
-    if (gap == best->count) {
-        if (best->count < top) best->count++;
-        else gap = top - 1;
-    }
-    for (; gap > 0 && before(&entry, &best->kept[gap - 1]); gap--) best->kept[gap] = best->kept[gap - 1];
-    best->kept[gap] = entry;
-    best->held = best->count;
-    if (best->count == top && best->kept[top - 1].score > best->floor) best->floor = best->kept[top - 1].score;
 }
 
 /* Score a row exactly, and keep it if it is one of the best. */
@@ -282,7 +229,7 @@ static void *aligned(size_t bytes) {
 
 static int start_worker(Worker *w, Shared *s) {
     const Query *q = s->q;
-    size_t capacity = q->top > SMALL_TOP ? 3 * q->top : q->top;
+    size_t capacity = best_capacity(q->top);
     memset(w, 0, sizeof *w);
     w->shared = s;
     w->best = calloc(q->m, sizeof(Best));
@@ -394,26 +341,4 @@ int search(const Query *q, Entry *entries, int64_t *counts) {
     free(shared.tiles_i8);
     free(shared.tiles_f32);
     return status;
-}
-
-void quantize_rows(const float *rows, size_t n, size_t d, int8_t *codes, float *scales, float *errors) {
-    for (size_t r = 0; r < n; r++) {
-        const float *x = rows + r * d;
-        int8_t *q = codes + r * d;
-        float largest = 0;
-        int64_t squares = 0;
-        double off = 0;
-        for (size_t k = 0; k < d; k++) largest = fabsf(x[k]) > largest ? fabsf(x[k]) : largest;
-        float factor = 127.0f / (largest > 1.17549435e-38f ? largest : 1.17549435e-38f);
-        for (size_t k = 0; k < d; k++) {
-            q[k] = (int8_t)rintf(x[k] * factor);
-            squares += (int64_t)q[k] * q[k];
-        }
-        scales[r] = squares ? (float)(1 / sqrt((double)squares)) : 0;
-        for (size_t k = 0; k < d; k++) {
-            double e = (double)x[k] - (double)scales[r] * q[k];
-            off += e * e;
-        }
-        errors[r] = (float)(sqrt(off) * (1 + 1e-6)) + 1e-12f;
-    }
 }
