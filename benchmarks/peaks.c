@@ -71,8 +71,8 @@ __attribute__((target("avx2"))) static void int8_avx2(Task *task) {
     for (size_t r = 0; r < task->rounds; r++) {
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++) {
-            __m256i pairs = _mm256_maddubs_epi16(x, y);
-            __asm__ volatile("" : "+x"(pairs));
+            __m256i pairs; /* written out, or the compiler takes this product of constants out of the loop */
+            __asm__ volatile("vpmaddubsw %2, %1, %0" : "=x"(pairs) : "x"(x), "x"(y));
             s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(pairs, ones));
         }
     }
