@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := constraints.txt
 NATIVE := $(wildcard src/mien/matching/kernels/*.[ch])
 
-.PHONY: help demo test check format install dev wheel clean
+.PHONY: help demo test check format install dev wheel benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -47,6 +47,9 @@ wheel: $(VENV)/.dev  ## build a wheel with the native search, for any Linux of t
 	rm -rf build dist
 	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/auditwheel repair --wheel-dir dist build/wheel/mien-*.whl
+
+benchmarks: $(VENV)/.dev  ## run everything that docs/benchmarks.md reports and write it there: hours
+	$(BIN)/python benchmarks/remake.py
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
 from rich.console import Console
 from rich.table import Table
 
+from mien.evaluation.machine import describe_machine
 from mien.galleries import SqlGallery, open_gallery
 from mien.matching import CODECS, SearchIndex
 from mien.matching.segments import SEGMENT_ROWS

@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 from contenders import mien_environ
 from environments import ENVIRONMENTS
-from machine import describe_machine, use_cores
+from machine import use_cores
 from measuring import interleave, ratio, spread
 from photo_sets import data_folder, photo_sets
 
+from mien.evaluation.machine import describe_machine
 from mien.images import load
 from mien.recognizer import Recognizer, Settings
 from mien.types import Analysis

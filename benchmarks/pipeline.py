@@ -23,13 +23,14 @@ from typing import Any
 import cv2
 from contenders import COMPARISONS, Comparison, Plan, Unavailable, mien_environ, runtimes
 from environments import ENVIRONMENTS
-from machine import busy_seconds, describe_machine, use_cores
+from machine import busy_seconds, use_cores
 from measuring import interleave, ratio, spread
 from photo_sets import photo_sets
 from rich.console import Console
 from rich.table import Table
 from workers import Run, Worker
 
+from mien.evaluation.machine import describe_machine
 from mien.recognizer import Settings
 
 BARE = "bare-runtime"

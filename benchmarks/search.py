@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from environments import environment
-from machine import describe_machine, use_cores
+from machine import use_cores
 from rich.console import Console
 from rich.table import Table
+
+from mien.evaluation.machine import describe_machine
 
 HERE = Path(__file__).resolve().parent
 SIZES = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 import mien
 from mien.images.samples import Samples, fetch
 from mien.zoo import cache_dir
+
+# Shells let what they run in the background ignore Ctrl-C, and processes that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

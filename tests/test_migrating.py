@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,14 @@ def folder(samples: Samples, cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_python_examples(document: str, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     for block in blocks(document, "python"):
-        # The empty lines make a traceback point into the document.
-        exec(compile("\n" * block.line + block.text, str(ROOT / document), "exec"), names)
-        expected = [shown[1] for line in block.text.splitlines() if (shown := _SHOWN.search(line))]
-        require_alike(capsys.readouterr().out, "\n".join(expected), f"{document}, line {block.line + 1}")
+        require_python(document, block, names, capsys)
+
+
+def require_python(document: str, block: Block, names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    # The empty lines make a traceback point into the document.
+    exec(compile("\n" * block.line + block.text, str(ROOT / document), "exec"), names)
+    expected = [shown[1] for line in block.text.splitlines() if (shown := _SHOWN.search(line))]
+    require_alike(capsys.readouterr().out, "\n".join(expected), f"{document}, line {block.line + 1}")
 
 
 @pytest.mark.usefixtures("folder")
@@ -113,12 +118,32 @@ def test_python_examples(document: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_command_line_examples(document: str) -> None:
     code = 0
     for block in blocks(document, "console"):
-        before, *examples = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
-        assert before == "", f"{document}, line {block.line + 1}: expected a command"
-        for example in examples:
-            command, _, expected = example.partition("\n")
-            found, code = run(command, code)
-            require_alike(found, expected, f"{document}: {command}")
+        code = require_commands(document, block, code)
+
+
+def require_commands(document: str, block: Block, code: int) -> int:
+    before, *examples = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert before == "", f"{document}, line {block.line + 1}: expected a command"
+    for example in examples:
+        command, _, expected = example.partition("\n")
+        found, code = run(command, code)
+        require_alike(found, expected, f"{document}: {command}")
+    return code
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_page_on_galleries_from_top_to_bottom(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever follows that page runs all of it in one folder; above, its commands and its Python are run apart."""
+    names: dict[str, Any] = {}
+    code = 0
+    for block in blocks("docs/galleries.md", "python", "console", "sh"):
+        if block.language == "python":
+            require_python("docs/galleries.md", block, names, capsys)
+        elif block.language == "console":
+            code = require_commands("docs/galleries.md", block, code)
+        elif os.name == "posix" and shutil.which("openssl") is not None:
+            subprocess.run(block.text, shell=True, check=True, capture_output=True)
+            assert Path("people.key").stat().st_mode & 0o777 == 0o600
 
 
 def run(command: str, last_code: int) -> tuple[str, int]:

@@ -6,6 +6,11 @@ message is for people and may change. Each error says what was expected and what
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mien.types import QualityReason
+
 __all__ = [
     "BadCard",
     "BadGallery",
@@ -14,6 +19,7 @@ __all__ = [
     "BadKey",
     "BadSettings",
     "CacheError",
+    "CalibrationNotFound",
     "ConnectionLost",
     "GalleryError",
     "GalleryLocked",
@@ -26,6 +32,7 @@ __all__ = [
     "ModelNotFound",
     "NoFace",
     "OutputError",
+    "QualityRefused",
     "RuntimeFailed",
     "SampleNotFound",
     "SeveralFaces",
@@ -75,6 +82,21 @@ class SeveralFaces(MienError):
     code = "several_faces"
 
 
+class QualityRefused(MienError):
+    """A face is not good enough to be enrolled.
+
+    Args:
+        message: for people.
+        reasons: each limit that was not kept, with what was measured.
+    """
+
+    code = "quality_refused"
+
+    def __init__(self, message: str, reasons: tuple[QualityReason, ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+
+
 class SpaceMismatch(MienError):
     """Templates of two embedding spaces were to be compared or stored together."""
 
@@ -115,6 +137,12 @@ class CacheError(MienError):
     """The cache folder cannot be read or written (permissions, disk full)."""
 
     code = "cache_error"
+
+
+class CalibrationNotFound(MienError):
+    """A false match rate was asked for, and the embedding space has no calibration."""
+
+    code = "calibration_not_found"
 
 
 class OutputError(MienError):

@@ -22,6 +22,8 @@ __all__ = [
     "FloatArray",
     "ImageArray",
     "Match",
+    "Quality",
+    "QualityReason",
     "Templates",
     "Verification",
 ]
@@ -191,6 +193,97 @@ class Templates:
             raise SpaceMismatch(f"expected templates of {space}, got {self.space}")
 
 
+@dataclass(frozen=True, slots=True)
+class QualityReason:
+    """One thing that is wrong with a face.
+
+    Attributes:
+        name: what is wrong: ``too_dark``, ``blurred``, ``turned_away`` and so on.
+        measure: the measure that says so, as in ``Quality.names``; or ``unified``.
+        value: what was measured.
+        limit: what would have been good enough.
+        unit: of both.
+        lowest: whether the limit is a lowest value; else it is a highest one.
+    """
+
+    name: str
+    measure: str
+    value: float
+    limit: float
+    unit: str
+    lowest: bool
+
+    def __str__(self) -> str:
+        bound = "at least" if self.lowest else "at most"
+        return f"{self.name} ({self.measure} {self.value:.3g} {self.unit}, {bound} {self.limit:g} wanted)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quality:
+    """How good the n ≥ 0 faces of one image are for recognition.
+
+    Attributes:
+        faces: the faces, in pixels of the original image.
+        unified: ``(n,) float32`` in 0..100: one score for all, higher is better.
+        names: the k measures' names (``mien.quality.COMPONENTS`` says what they are).
+        measures: ``(n, k) float32`` in units of their own; NaN where not measured.
+        components: ``(n, k) float32`` in 0..100: the measures as scores, higher is better; NaN where not measured.
+
+    Raises:
+        BadInput: shapes or lengths do not fit, or a score is out of range.
+    """
+
+    faces: Faces
+    unified: FloatArray
+    names: tuple[str, ...]
+    measures: FloatArray
+    components: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unified", _array("Quality", "unified", self.unified, np.float32, (None,)))
+        wanted = (len(self.faces), len(self.names))
+        for name in ("measures", "components"):
+            table = np.array(getattr(self, name), np.float32)
+            if table.shape != wanted:
+                raise BadInput(f"Quality.{name}: expected shape {wanted}, got {table.shape}")
+            table.flags.writeable = False
+            object.__setattr__(self, name, table)
+        _same_length("Quality", faces=len(self.faces), unified=len(self.unified))
+        for name in ("unified", "components"):
+            scores = getattr(self, name)
+            if not ((scores >= 0) & (scores <= 100) | np.isnan(scores)).all():
+                raise BadInput(f"Quality.{name}: expected 0..100, got {np.nanmin(scores)}..{np.nanmax(scores)}")
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int | slice | NDArray[Any] | list[int]) -> Quality:
+        """The chosen faces' alone, as ``Quality`` again (an int gives ``Quality`` of length 1)."""
+        rows = np.atleast_1d(np.arange(len(self))[index])
+        return Quality(self.faces[rows], self.unified[rows], self.names, self.measures[rows], self.components[rows])
+
+    def measure(self, name: str) -> FloatArray:
+        """``(n,) float32``: one measure of each face; NaN where not measured.
+
+        Raises:
+            BadInput: there is none of that name.
+        """
+        return np.asarray(self.measures[:, self._column(name)], np.float32)
+
+    def component(self, name: str) -> FloatArray:
+        """``(n,) float32`` in 0..100: one component's score of each face; NaN where not measured.
+
+        Raises:
+            BadInput: there is none of that name.
+        """
+        return np.asarray(self.components[:, self._column(name)], np.float32)
+
+    def _column(self, name: str) -> int:
+        if name not in self.names:
+            raise BadInput(f"quality measure: expected one of {', '.join(self.names)}, got {name!r}")
+        return self.names.index(name)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """Everything found in one image; ``faces``, ``chips`` and ``templates`` have the same length.
@@ -200,17 +293,19 @@ class Analysis:
         faces: where the faces are.
         chips: the aligned crops that were embedded.
         templates: one per face.
-        quality: quality scores where they were asked for, else None.
+        quality: how good each face is, where it was asked for, else None.
     """
 
     size_wh: tuple[int, int]
     faces: Faces
     chips: Chips
     templates: Templates
-    quality: None = None
+    quality: Quality | None = None
 
     def __post_init__(self) -> None:
         _same_length("Analysis", faces=len(self.faces), chips=len(self.chips), templates=len(self.templates))
+        if self.quality is not None:
+            _same_length("Analysis", faces=len(self.faces), quality=len(self.quality))
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -219,7 +314,8 @@ class Analysis:
         """The chosen faces alone, as an ``Analysis`` again."""
         rows = np.atleast_1d(np.arange(len(self))[index])
         chips = Chips(self.chips.pixels[rows], self.chips.matrices[rows])
-        return Analysis(self.size_wh, self.faces[rows], chips, self.templates[rows], self.quality)
+        quality = None if self.quality is None else self.quality[rows]
+        return Analysis(self.size_wh, self.faces[rows], chips, self.templates[rows], quality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +327,8 @@ class Match:
         score: comparison score in -1..1, higher is more alike (cosine similarity).
         rank: 1 for the best candidate.
         template_id: the gallery's template that scored best for this identity.
-        probability: calibrated probability of a mated comparison, or None without a calibration.
+        probability: calibrated probability that it is this identity, in a gallery of that size, or None without a
+            calibration.
         gallery: which gallery it was found in, where several were searched at once, else None.
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_running import run
+from cli_running import needs_terminal, run, terminal
 
 import mien
 from mien.types import Templates
@@ -59,9 +59,60 @@ def test_audit_of_a_time(path: Path) -> None:
     assert run("gallery", "audit", "--gallery", url, "--since", "yesterday").code == 2
 
 
+def test_audit_of_nothing_says_why(path: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{path}"
+    assert run("gallery", "audit", "--gallery", url).err == ""
+    for arguments, why in (
+        (("--identity", "Nobody"), "nobody named Nobody is enrolled"),
+        (("--since", "2099-01-01"), "has nothing from that time"),
+        (("--identity", "person 07", "--until", "2001-01-01"), "has nothing about person 07 from that time"),
+    ):
+        shown = run("gallery", "audit", "--gallery", url, *arguments)
+        assert (shown.code, shown.out) == (0, "")
+        assert why in shown.err
+    off = f"sqlite:///{tmp_path}/off.db?audit=off"
+    with mien.open_gallery(off) as gallery:
+        gallery.add("Ada", Templates.normalized([[1, 0]], SPACE))
+    shown = run("gallery", "audit", "--json", "--gallery", off)
+    assert (shown.code, shown.out) == (0, "")
+    assert "the audit of default is off" in shown.err
+    empty = f"sqlite:///{tmp_path}/off.db?name=empty"
+    with mien.open_gallery(empty):
+        pass
+    assert "the log of empty has nothing\n" in run("gallery", "audit", "--gallery", empty).err
+    assert run("gallery", "audit", "--gallery", url, "--identity", "").code == 2
+
+
+@needs_terminal
+def test_audit_fits_a_terminal(path: Path) -> None:
+    shown = terminal("gallery", "audit", "--gallery", f"sqlite:///{path}", "--identity", "person 07", columns=80).out
+    assert max(map(len, shown.splitlines())) <= 80
+    for text in ("grace", "enroll", "templates=3", datetime.now(timezone.utc).strftime("%Y-%m-")):
+        assert text in shown
+
+
+def test_measures_of_codec_loss_need_it(path: Path) -> None:
+    for option, value in (("--threshold", 0.3), ("--probes", 7)):
+        shown = run("gallery", "check", "--gallery", f"sqlite:///{path}", option, value)
+        assert shown.code == 2
+        assert option in shown.err
+
+
+@needs_terminal
+@pytest.mark.parametrize("arguments", [("check",), ("check", "--codec-loss"), ("compact",)])
+def test_long_work_shows_a_bar(path: Path, arguments: tuple[str, ...]) -> None:
+    shown = terminal("gallery", *arguments, "--gallery", f"sqlite:///{path}").out
+    assert "━" in shown
+    assert arguments[-1].lstrip("-") in shown
+    quiet = terminal("gallery", *arguments, "--json", "--gallery", f"sqlite:///{path}").out
+    assert "━" not in quiet
+
+
 def test_check_finds_nothing(path: Path) -> None:
     sound = run("gallery", "check", "--json", "--gallery", f"sqlite:///{path}")
-    assert (sound.code, sound.rows) == (0, [{"gallery": f"sqlite:///{path}", "templates": 120, "faults": 0}])
+    assert sound.code == 0
+    facts = {"gallery": f"sqlite:///{path}", "templates": 120, "faults": 0, "target": None, "migrated": None}
+    assert sound.rows == [facts]
     assert "sound" in run("gallery", "check", "--gallery", f"sqlite:///{path}").out
 
 
@@ -118,7 +169,22 @@ def test_compact(path: Path) -> None:
     (row,) = run("gallery", "compact", "--json", "--gallery", url).rows
     assert row["bytes_after"] < row["bytes_before"] / 2
     assert run("gallery", "show", "--json", "--gallery", url).rows[0]["templates"] == 120
-    assert "compacted" in run("gallery", "compact", "--gallery", url).out
+    index = path.with_name("people.db.1.index")
+    assert (row["index"], row["index_bytes"]) == (str(index), index.stat().st_size)
+    shown = run("gallery", "compact", "--gallery", url).out
+    assert "compacted" in shown
+    assert f"index {index}, {index.stat().st_size} bytes" in shown
+    (row,) = run("gallery", "compact", "--json", "--gallery", url, "--no-snapshot").rows
+    assert (row["index"], row["index_bytes"]) == (None, None)
+
+
+def test_compact_names_the_index_of_this_gallery(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    with mien.open_gallery(f"{url}?name=other") as gallery:
+        gallery.add("Ada", Templates.normalized([[1, 0]], SPACE))
+    run("gallery", "compact", "--gallery", url)
+    (row,) = run("gallery", "compact", "--json", "--gallery", f"{url}?name=other").rows
+    assert row["index"] == f"{path}.2.index"
 
 
 def test_rotate_key(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

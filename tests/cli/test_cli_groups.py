@@ -87,5 +87,8 @@ def test_tags(folder: Path) -> None:
 
 def test_bad_tags(folder: Path) -> None:
     staff, _ = urls(folder)
-    ran = run("enroll", "--json", folder / "obama.jpg", "--identity", "Barack", "--gallery", staff, "--tag", " ")
-    assert ran.errors == ["bad_input"]
+    obama, search = folder / "obama.jpg", ("identify", folder / "probe.jpg", "--gallery", staff)
+    for arguments in (("enroll", obama, "--identity", "Barack", "--gallery", staff), search):
+        ran = run(*arguments, "--tag", " ")
+        assert ran.code == 2
+        assert "--tag" in ran.err

@@ -110,15 +110,27 @@ def test_a_reader_that_leaves_is_no_fault(crowd: Path) -> None:
         json.loads(running.stdout.readline())
         running.stdout.close()
         assert running.stderr.read() == ""
-    assert running.returncode == 1
+    assert running.returncode == 141
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that break")
+def test_a_reader_of_enrolling_that_leaves(crowd: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/people.db"
+    with start("enroll", "--json", crowd, "--gallery", url, env={**os.environ, "MIEN_BATCH": "2"}) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        json.loads(running.stdout.readline())
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 141
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_is_told(samples: Samples) -> None:
+@pytest.mark.parametrize("arguments", [["detect", "--json", "{}"], ["detect", "{}"], ["models", "list"]])
+def test_a_full_disk_is_told(samples: Samples, arguments: list[str]) -> None:
+    command = [*PROGRAM, *(text.format(samples.astronaut) for text in arguments)]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*PROGRAM, "detect", "--json", str(samples.astronaut)], stdout=full, stderr=subprocess.PIPE, text=True
-        )
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: output_error: cannot write standard output")
     assert len(done.stderr.splitlines()) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gallery_cases import faces
 
-from mien.galleries import Gallery, open_gallery
+from mien.galleries import Gallery, Imported, open_gallery
 from mien.galleries.exchange import blocks_of, checked_templates, export_templates, import_templates
 from mien.galleries.exchange_rows import Block
 from mien.galleries.protocol import NewEnrollment, Portraits
@@ -41,8 +41,14 @@ def exported(gallery: Gallery, path: Path, **options: Any) -> int:
 
 
 def imported(gallery: Gallery, path: Path) -> tuple[int, int]:
-    steps = list(import_templates(gallery, checked_templates(str(path))))
-    return sum(new for new, _ in steps), sum(known for _, known in steps)
+    """How many templates of a file were taken in, and how many left out."""
+    found = told(gallery, path)
+    return found.taken, found.templates - found.taken
+
+
+def told(gallery: Gallery, path: Path) -> Imported:
+    """What became of the templates of a file."""
+    return sum(import_templates(gallery, checked_templates(str(path))), Imported())
 
 
 def contents(gallery: Gallery) -> dict[str, tuple[list[list[float]], list[str]]]:

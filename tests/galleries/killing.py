@@ -1,7 +1,8 @@
 """A process that enrolls and removes without end, killed at random moments, again and again.
 
 Usage: killing.py URL KILLS SEED. Each child opens the gallery and changes it, saying through a pipe what it is about
-to do and what has returned; the parent kills it by SIGKILL at a random moment, opens the gallery itself, and compares.
+to do and what has returned. The parent waits for the first change, so that there is one however slow the machine is,
+kills the child by SIGKILL at a random moment, opens the gallery itself, and compares.
 Prints one JSON object: kills, how many changes had returned, how many were under way, and every disagreement.
 """
 
@@ -81,7 +82,7 @@ def main(url: str, kills: int, seed: int) -> dict[str, Any]:
 
 
 def killed_child(url: str, seed: int, chance: random.Random) -> list[dict[str, Any]]:
-    """Start a child, kill it at a random moment, and read what it said."""
+    """Start a child, kill it at a random moment after its first change, and read what it said."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -91,13 +92,17 @@ def killed_child(url: str, seed: int, chance: random.Random) -> list[dict[str, A
         finally:
             os._exit(1)
     os.close(writing)
+    said = b""
+    while b'"added"' not in said and (more := os.read(reading, 1 << 16)):
+        said += more
     time.sleep(chance.uniform(0, 0.2))
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status):
         raise SystemExit(f"the child ended by itself: {status}")
-    with os.fdopen(reading) as file:
-        return [json.loads(line) for line in file if line.endswith("\n")]
+    with os.fdopen(reading, "rb") as file:
+        said += file.read()
+    return [json.loads(line) for line in said.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def compare(url: str, held: dict[str, int], pending: dict[str, Any], report: dict[str, Any]) -> None:

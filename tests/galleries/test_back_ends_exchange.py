@@ -62,14 +62,14 @@ def test_vectors_are_replaced_at_once(name: str, codec: str, tmp_path: Path) -> 
         after = 0
         while rows := gallery.unmigrated(2, after=after):
             after = rows[-1].template_id
-            assert gallery.finish_migration() > 0
+            assert gallery.finish_migration(other) > 0
             new = turned(np.stack([row.vector for row in rows]))
             pairs = [(row.template_id, vector) for row, vector in zip(rows, new, strict=True)]
-            assert gallery.put_pending(pairs, mapped=rows[0].picture is None) == len(rows)
+            assert gallery.put_pending(pairs, target=other, mapped=rows[0].picture is None) == len(rows)
             for each in (gallery, elsewhere):
                 assert each.space == SPACE
                 assert each.search(faces(1))[0][0].identity == "Ada"
-        assert gallery.finish_migration() == 0
+        assert gallery.finish_migration(other) == 0
         assert gallery.migration() is None
         assert gallery.mapped() == 1
         for each in (gallery, elsewhere):

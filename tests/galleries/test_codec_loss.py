@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from gallery_cases import faces
@@ -46,6 +48,13 @@ def test_probes_are_drawn() -> None:
     assert (loss.threshold, loss.decisions_changed) == (None, None)
     assert measure_codec_loss(gallery, probes=10).mean_error == loss.mean_error
     assert measure_codec_loss(gallery, probes=10, seed=1).mean_error != loss.mean_error
+
+
+def test_it_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    measure_codec_loss(filled(people=1500), probes=5, progress=lambda done, total: told.append((done, total)))
+    assert (told[0], told[-1]) == ((0, 9000), (9000, 9000))
+    assert max(after[0] - before[0] for before, after in pairwise(told)) <= 4096
 
 
 def test_nothing_to_compare() -> None:

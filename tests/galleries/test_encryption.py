@@ -11,7 +11,16 @@ import pytest
 from gallery_cases import encrypted_url, faces, postgres_url, sqlite_url, with_options
 
 from mien.errors import BadGallery, BadKey, GalleryError, KeyMissing
-from mien.galleries import Gallery, NewEnrollment, Portraits, SqlGallery, open_gallery
+from mien.galleries import (
+    Gallery,
+    NewEnrollment,
+    Portraits,
+    SqlGallery,
+    galleries_at,
+    open_gallery,
+    parse_url,
+    require_free,
+)
 from mien.matching import encode
 
 OTHER_KEY = "a1" * 32
@@ -104,8 +113,46 @@ def test_without_a_key_no_gallery_is_made(tmp_path: Path, monkeypatch: pytest.Mo
     for options in ("encrypted=yes", f"encrypted=yes&key_file={tmp_path / 'missing'}"):
         with pytest.raises(KeyMissing):
             open_gallery(f"{sqlite_url(tmp_path)}?{options}")
-    with pytest.raises(BadGallery, match="no gallery named 'default'"):
+        with pytest.raises(KeyMissing):
+            require_free(parse_url(f"{sqlite_url(tmp_path)}?{options}"))
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / "short").write_text("5c")
+    with pytest.raises(BadKey):
+        open_gallery(f"{sqlite_url(tmp_path)}?encrypted=yes&key_file={tmp_path / 'short'}")
+    with pytest.raises(BadGallery, match="no gallery at"):
         open_gallery(sqlite_url(tmp_path), create=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["short"]
+
+
+def test_a_key_for_a_gallery_that_is_not_encrypted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text(OTHER_KEY)
+    plain, keyed = sqlite_url(tmp_path), f"{sqlite_url(tmp_path)}?key_file={tmp_path / 'key'}"
+    refused = pytest.raises(
+        BadGallery, match="a key is given but the gallery is not encrypted: add encrypted=yes / --encrypted"
+    )
+    for url in (keyed, f"{keyed}&encrypted=no"):
+        with refused:
+            open_gallery(url)
+        with refused:
+            require_free(parse_url(url))
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    with open_gallery(plain) as gallery:
+        gallery.add("Ada", faces(1))
+    for create in (True, False):
+        with refused:
+            open_gallery(keyed, create=create)
+    with refused:
+        open_gallery(f"{keyed}&name=other")
+    assert [summary.name for summary in galleries_at(plain)] == ["default"]
+    assert [summary.name for summary in galleries_at(keyed)] == ["default"]
+    # The variable may be meant for another gallery.
+    monkeypatch.setenv("MIEN_GALLERY_KEY", OTHER_KEY)
+    with open_gallery(plain) as gallery:
+        assert len(gallery) == 1
+    with open_gallery(f"{keyed}&name=secret&encrypted=yes") as gallery:
+        gallery.add("Ada", faces(1))
+    with open_gallery(f"{keyed}&name=secret") as gallery:
+        assert len(gallery) == 1
 
 
 @pytest.mark.parametrize("key", [OTHER_KEY, "5c" * 31 + "5d"])

@@ -116,7 +116,7 @@ def test_a_snapshot_of_another_state_is_passed_over(tmp_path: Path) -> None:
     with make(tmp_path, "") as gallery:
         gallery.add("Ada", faces(1))
         gallery.compact()
-    older = path.read_bytes()
+    older, whole = path.read_bytes(), snapshot.read_bytes()
     with make(tmp_path, "") as gallery:
         gallery.add("Bob", faces(1, seed=1))
         gallery.compact()
@@ -125,7 +125,8 @@ def test_a_snapshot_of_another_state_is_passed_over(tmp_path: Path) -> None:
     with make(tmp_path, "") as gallery:
         gallery.add("Cleo", faces(1, seed=2))
         assert sorted(m.identity for m in gallery.search(faces(1), top=9)[0]) == ["Ada", "Cleo"]
-    for damage in (b"", b"mienidx", snapshot.read_bytes()[:-1], b"\0" * 5000):
+    assert not snapshot.exists()
+    for damage in (b"", b"mienidx", whole[:-1], b"\0" * 5000):
         snapshot.write_bytes(damage)
         with make(tmp_path, "") as gallery:
             assert sorted(m.identity for m in gallery.search(faces(1), top=9)[0]) == ["Ada", "Cleo"]
@@ -170,8 +171,8 @@ def test_a_snapshot_goes_when_the_gallery_moves_to_another_space(tmp_path: Path)
         gallery.add("Ada", faces(1))
         gallery.compact()
         gallery.begin_migration("other@1", 8)
-        gallery.put_pending([(1, faces(1, dimension=8).vectors[0])], mapped=False)
-        assert gallery.finish_migration() == 0
+        gallery.put_pending([(1, faces(1, dimension=8).vectors[0])], target="other@1", mapped=False)
+        assert gallery.finish_migration("other@1") == 0
         assert gallery.search(faces(1, dimension=8, space="other@1"))[0][0].identity == "Ada"
     assert os.listdir(tmp_path) == ["people.db"]
     assert faces(1).vectors.tobytes() not in content_of(tmp_path)

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exchange_cases import FORMATS, NAMES, contents, exported, filled, imported, whole
+from exchange_cases import FORMATS, NAMES, contents, exported, filled, imported, told, whole
 from gallery_cases import SPACE, faces
 
 from mien.errors import BadInput, GalleryError, SpaceMismatch
-from mien.galleries import open_gallery
+from mien.galleries import Imported, open_gallery
 from mien.galleries.exchange import checked_templates, import_templates
 from mien.galleries.exchange_npz import write_npz
 from mien.galleries.exchange_parquet import ParquetTemplates
@@ -86,22 +86,23 @@ def test_an_interrupted_import_is_gone_on_with(tmp_path: Path, monkeypatch: pyte
     with filled(f"sqlite:///{tmp_path}/a.db") as gallery, open_gallery(f"sqlite:///{tmp_path}/b.db") as copy:
         exported(gallery, file)
         steps = import_templates(copy, checked_templates(str(file)))
-        assert [next(steps), next(steps)] == [(4, 0), (4, 0)]
+        assert [next(steps), next(steps)] == [Imported(taken=4)] * 2
         del steps
         assert len(copy) == 8
         assert imported(copy, file) == (7, 8)
         assert contents(copy) == contents(gallery)
 
 
-def test_one_template_twice_in_a_file_is_stored_once(tmp_path: Path) -> None:
+def test_spellings_of_one_name_are_one_identity(tmp_path: Path) -> None:
     vectors = np.repeat(faces(1).vectors, 3, axis=0)
     pq.write_table(
         pa.table({"identity": ["Ada", " Ada ", "Bo"], "vector": list(vectors), "space": [SPACE] * 3}),
         tmp_path / "a.parquet",
     )
     with open_gallery("memory:") as gallery:
-        assert imported(gallery, tmp_path / "a.parquet") == (2, 1)
-        assert gallery.identities() == [("Ada", 1), ("Bo", 1)]
+        assert told(gallery, tmp_path / "a.parquet") == Imported(taken=3, repeated=1)
+        assert told(gallery, tmp_path / "a.parquet") == Imported(known=3)
+        assert gallery.identities() == [("Ada", 2), ("Bo", 1)]
 
 
 @pytest.mark.parametrize("codec", ["int8", "int8-only"])

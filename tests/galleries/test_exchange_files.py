@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from gallery_cases import SPACE, faces
 
 from mien.errors import BadInput, OutputError
 from mien.galleries import open_gallery
-from mien.galleries.exchange import _Seen, checked_templates
+from mien.galleries.exchange import checked_templates
 from mien.galleries.exchange_npz import NumpyTemplates, write_npz
 from mien.galleries.exchange_parquet import ParquetTemplates, write_parquet
 from mien.galleries.exchange_rows import Block, FileFacts
+from mien.galleries.exchange_seen import Tally
 
 
 def good_columns(count: int = 3) -> dict[str, Any]:
@@ -43,24 +45,43 @@ def test_a_parquet_file_of_somebody_elses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"identity": ["Ada", None, "Cy"]}, "a row without one"),
-        ({"identity": ["Ada", " ", "Cy"]}, "rows 1 to 3: identity"),
-        ({"identity": ["Ada", "a\nb", "Cy"]}, "control character"),
-        ({"identity": ["Ada", "x" * 1001, "Cy"]}, "at most 1000"),
-        ({"identity": [1, 2, 3]}, "a row without one"),
-        ({"vector": [[1.0, 0.0], [0.0, 1.0], [1.0]]}, "one length"),
-        ({"vector": [[1.0, 0.0], [0.0, 1.0], None]}, "one length"),
-        ({"vector": [[], [], []]}, "one length"),
-        ({"vector": [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]}, "rows 1 to 3: .*unit norm"),
-        ({"vector": [[1.0, 0.0], [0.0, 1.0], [float("nan"), 0.0]]}, "finite"),
-        ({"vector": ["a", "b", "c"]}, "expected a Parquet file of templates"),
-        ({"space": [SPACE, SPACE, "other@11111111"]}, "other@11111111"),
-        ({"space": None}, "column space"),
+        ({"identity": ["Ada", None, "Cy"]}, "row 2: expected a name in column identity, found none"),
+        ({"identity": ["Ada", " ", "Cy"]}, "row 2: identity"),
+        ({"identity": ["Ada", "a\nb", "Cy"]}, "row 2: .*control character"),
+        ({"identity": ["Ada", "Bo", "x" * 1001]}, "row 3: .*at most 1000"),
+        ({"identity": [1, 2, 3]}, r"expected names \(text\) in column identity, got int64"),
+        ({"vector": [[1.0, 0.0], [0.0, 1.0], [1.0]]}, r"row 3: expected vectors of one length \(2\), got one of 1"),
+        ({"vector": [[1.0, 0.0], [0.0, 1.0], None]}, "row 3: expected a list of numbers in column vector, found none"),
+        ({"vector": [None, [0.0, 1.0], [1.0, 0.0]]}, "row 1: expected a list of numbers"),
+        ({"vector": [[], [], []]}, "row 1: expected a list of numbers"),
+        ({"vector": [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]}, "row 3: vector: .*unit norm"),
+        ({"vector": [[1.0, 0.0], [float("nan"), 0.0], [0.0, 1.0]]}, "row 2: vector: .*finite"),
+        ({"vector": [[1.0, 0.0], [None, 0.0], [0.0, 1.0]]}, "row 2: vector: .*finite"),
+        ({"vector": ["a", "b", "c"]}, "expected lists of numbers in column vector, got string"),
+        ({"vector": [["a"], ["b"], ["c"]]}, "expected lists of numbers in column vector, got list<element: string>"),
+        ({"space": [SPACE, SPACE, "other@11111111"]}, "row 3: .*other@11111111"),
+        ({"space": [SPACE, None, SPACE]}, "row 2: .*None"),
+        ({"space": [None, SPACE, SPACE]}, "column space.*in its first row"),
+        ({"space": None}, "column space.*no such column"),
+        ({"space": [1, 2, 3]}, "expected text in column space, got int64"),
+        ({"template_id": ["a", "b", "c"]}, "expected whole numbers in column template_id, got string"),
+        ({"mapped": [0.5, 1.0, 0.0]}, "expected true or false in column mapped, got double"),
+        ({"portrait": [b"x"] * 3, "landmarks": [[0.0] * 10, [0.0] * 9, None]}, "row 2: expected 10 numbers in column"),
         ({"vector": None}, "no vector"),
         ({"identity": None}, "no identity"),
-        ({"tags": [["ok"], ["b\tad"], []]}, "tag"),
-        ({"created": [-5_000_000, 0, 0]}, "seconds since 1970"),
-        ({"created": ["a", "b", "c"]}, "expected a Parquet file of templates"),
+        ({"tags": [["ok"], ["b\tad"], []]}, "row 2: tag"),
+        ({"tags": ["ok", "bad", "x"]}, "expected lists of text in column tags, got string"),
+        ({"created": [0, 0, -5_000_000]}, "row 3: created: .*in the past, in seconds since 1970, got -5$"),
+        ({"created": [0, 4_000_000_000_000_000, 0]}, "row 2: created: .*in the past"),
+        ({"created": ["2020-01-01T00:00:00Z", "b", "c"]}, "row 2: expected a time in UTC in column created, got 'b'"),
+        ({"created": [1.5, 2.5, 3.5]}, "expected times in column created, got double"),
+        ({"created": pa.array([1_700_000_000] * 3)}, "expected times in column created, got int64"),
+        ({"portrait": [b"x"] * 3, "landmarks": [[0.5] * 10, None, [0.5] * 10]}, "row 2: expected 10 finite numbers"),
+        (
+            {"portrait": [None, None, b"x"], "landmarks": [None, None, [0.5] * 9 + [float("nan")]]},
+            "row 3: expected 10 finite numbers in column landmarks beside the portrait",
+        ),
+        ({"portrait": [b"x", None, None]}, "expected a column landmarks beside column portrait"),
     ],
 )
 def test_bad_rows_are_refused_before_anything_is_stored(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
@@ -120,6 +141,8 @@ def test_a_flipped_bit_in_a_numpy_file_is_found(tmp_path: Path) -> None:
         {"created": np.zeros(3)},
         {"vectors": np.zeros((15, 16))},
         {"vectors": None},
+        {"identities": np.frombuffer(b'[["Ada", "staff"]]', np.uint8), "identity": np.zeros(15, np.int64)},
+        {"identities": np.frombuffer(b'[["Ada", [1]]]', np.uint8), "identity": np.zeros(15, np.int64)},
         {"mapped": np.array([{}] * 15, object)},
     ],
 )
@@ -165,18 +188,22 @@ def test_blocks_are_written_as_they_come(tmp_path: Path) -> None:
     assert np.isnan(next(source.blocks(20)).created).all()
 
 
-def test_seen_is_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.galleries.exchange._FRESH_DIGESTS", 50)
+def test_a_tally_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.galleries.exchange_seen._FRESH_DIGESTS", 50)
     random = np.random.default_rng(0)
-    seen, oracle = _Seen(), set[bytes]()
+    tally, oracle = Tally(), Counter[bytes]()
     for _ in range(30):
         # Few values, and many zero bytes at the end, which NumPy's byte strings leave out.
         digests = [bytes([*random.integers(0, 4, 4).tolist()]).ljust(16, b"\0") for _ in range(20)]
+        given = np.array([*digests, digests[0]], "S16")
+        assert tally.count(given).tolist() == [oracle[digest] for digest in [*digests, digests[0]]]
         expected = []
-        for digest in digests:
-            expected.append(digest not in oracle)
-            oracle.add(digest)
-        assert seen.add(np.array(digests, "S16")).tolist() == expected
+        for digest in [*digests, digests[0]]:
+            expected.append(oracle[digest])
+            oracle[digest] += 1
+        assert tally.add(given).tolist() == expected
+    assert max(oracle.values()) > 2
+    assert tally.add(np.empty(0, "S16")).tolist() == []
 
 
 def test_blocks_say_what_does_not_fit() -> None:

@@ -26,5 +26,5 @@ def test_killed_at_two_hundred_random_moments(tmp_path: Path, capsys: pytest.Cap
     assert report["kills"] == 200
     assert report["wrong"] == []
     # Else the moments were no test: enrollments must have returned, and some must have been cut short.
-    assert report["returned"] > 200
+    assert report["returned"] >= 200
     assert report["under_way"] > 20

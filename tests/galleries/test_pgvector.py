@@ -234,7 +234,7 @@ def test_vectors_that_were_changed_in_place_are_taken_in_anew(url: str) -> None:
         gallery.search(faces(1))
         ram.begin_migration("new@1", 8)  # type: ignore[attr-defined]
         new = faces(3, seed=7, dimension=8, space="new@1")
-        ram.put_pending([(e.template_id, new.vectors[i]) for i, e in enumerate(enrolled)], mapped=False)  # type: ignore[attr-defined]
-        assert ram.finish_migration() == 0  # type: ignore[attr-defined]
+        ram.put_pending([(e.template_id, new.vectors[i]) for i, e in enumerate(enrolled)], target="new@1", mapped=False)  # type: ignore[attr-defined]
+        assert ram.finish_migration("new@1") == 0  # type: ignore[attr-defined]
         assert gallery.search(new, top=5) == ram.search(new, top=5)
         assert gallery.search(new[2])[0][0].identity == "Bob"

@@ -47,7 +47,7 @@ def test_a_killed_process_loses_nothing_it_reported(url: str) -> None:
     done = subprocess.run([sys.executable, str(KILLING), url, "20", "1"], capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["wrong"] == []
-    assert report["returned"] > 20
+    assert report["returned"] >= 20
     assert report["under_way"] > 0
 
 

@@ -14,7 +14,16 @@ import pytest
 from gallery_cases import BACK_ENDS, SPACE, faces, sqlite_url, with_options
 
 from mien.errors import IdentityNotFound, TemplateNotFound
-from mien.galleries import Block, Gallery, NewEnrollment, SqlGallery, keeper, open_gallery
+from mien.galleries import (
+    Block,
+    Gallery,
+    NewEnrollment,
+    Portraits,
+    SqlGallery,
+    galleries_at,
+    keeper,
+    open_gallery,
+)
 
 DAY_S = 86_400.0
 
@@ -163,6 +172,35 @@ def test_what_cannot_be_erased_is_hidden(tmp_path: Path) -> None:
             assert gallery.identities() == [("Bob", 1)]
             assert stored(tmp_path) == 3
         other.execute("ROLLBACK")
+
+
+def test_what_has_expired_is_counted_nowhere(tmp_path: Path) -> None:
+    with make(tmp_path, "retention_days=30&portraits=yes") as gallery:
+        pictures = Portraits([b"\xff\xd8"] * 2, np.zeros((2, 5, 2), np.float32))
+        gallery.add_many([NewEnrollment("Ada", faces(2), ["staff"], pictures), ("Bob", faces(1, seed=1))])
+    with make(tmp_path, "name=kept") as gallery:
+        gallery.add("Cy", faces(4))
+    age(tmp_path, 31, "identity_id = 1 AND gallery_id = 1")
+    with make(tmp_path, "mode=ro") as gallery:
+        expired, kept = galleries_at(sqlite_url(tmp_path))
+        assert (expired.identities, expired.templates, expired.portraits) == (1, 1, 0)
+        assert (kept.identities, kept.templates, kept.portraits) == (1, 4, 0)
+        assert [(e.identity_id, e.identity) for e in gallery.audit_log()] == [(1, None), (2, "Bob")]
+        assert list(gallery.audit_log(identity="Ada")) == []
+    assert stored(tmp_path) == 7
+
+
+def test_what_is_restored_too_late_is_not_stored(url: str) -> None:
+    with open_gallery(url) as gallery:
+        if not isinstance(gallery, SqlGallery):
+            pytest.skip("galleries in memory keep no times")
+        now = time.time()
+        times = np.array([now - 31 * DAY_S, now - 29 * DAY_S])
+        block = Block(np.arange(2), ["old", "young"], [(), ()], faces(2).vectors, times, np.zeros(2, np.bool_))
+        gallery.restore(block, SPACE)
+        with gallery._read() as session:
+            assert session.execute("SELECT id FROM templates") == [(2,)]
+            assert len(session.execute("SELECT id FROM identities")) == 1
 
 
 def test_what_is_restored_keeps_its_age(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_everything_about_one(url: str) -> None:
     with opened(url) as gallery:
         fill(gallery)
         gallery.begin_migration("other@1", 8)
-        gallery.put_pending([(2, faces(1, dimension=8).vectors[0])], mapped=False)
+        gallery.put_pending([(2, faces(1, dimension=8).vectors[0])], target="other@1", mapped=False)
         told = gallery.export_identity("  Ada")
         assert json.loads(json.dumps(told)) == told
         assert (told["identity"], told["identity_id"], told["space"]) == ("Ada", 1, SPACE)
@@ -126,7 +126,7 @@ def test_everything_about_one(url: str) -> None:
         assert abs(datetime.fromisoformat(first["enrolled"]).timestamp() - time.time()) < 60
         assert first["mapped"] is False
         assert [(p["template_id"], p["space"], len(p["vector"])) for p in told["pending"]] == [(2, "other@1", 8)]
-        assert [(entry["actor"], entry["action"]) for entry in told["audit"]] == [("warden", "enroll")]
+        assert [(e["actor"], e["action"]) for e in told["audit"]] == [("warden", "enroll"), ("warden", "export")]
         bob = gallery.export_identity("Bob")
         assert [template["portrait"] for template in bob["templates"]] == [None] * 3
         assert "Ada" not in str(bob)
@@ -134,8 +134,11 @@ def test_everything_about_one(url: str) -> None:
             gallery.export_identity("nobody")
 
 
-def test_an_export_is_logged_with_the_searches(tmp_path: Path) -> None:
-    with opened(with_options(BACK_ENDS["sqlite"](tmp_path), "audit=all")) as gallery:
+@pytest.mark.parametrize(
+    ("level", "logged"), [("off", []), ("changes", ["enroll", "export"]), ("all", ["enroll", "export"])]
+)
+def test_an_export_is_logged_where_a_log_is_kept(tmp_path: Path, level: str, logged: list[str]) -> None:
+    with opened(with_options(BACK_ENDS["sqlite"](tmp_path), f"audit={level}")) as gallery:
         gallery.add("Ada", faces(1))
         told = gallery.export_identity("Ada")
-        assert [entry["action"] for entry in told["audit"]] == ["enroll", "export"]
+        assert [entry["action"] for entry in told["audit"]] == logged

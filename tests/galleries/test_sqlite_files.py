@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,8 +15,10 @@ from gallery_cases import SPACE, faces
 
 from mien.errors import BadGallery, GalleryError
 from mien.galleries import open_gallery
-from mien.galleries.sql.schema import SCHEMA_VERSION
+from mien.galleries.sql.schema import SCHEMA_VERSIONS
 from mien.galleries.sql.sqlite_file import APPLICATION_ID
+
+SCHEMA_VERSION = SCHEMA_VERSIONS["sqlite"]
 
 
 def url_of(path: Path, options: str = "") -> str:
@@ -250,6 +253,34 @@ def test_a_read_only_folder_still_shows_what_others_change(open_folder: Path) ->
         assert reader.identities() == [("Bob", 1)]
         assert [m.identity for m in reader.search(faces(1), top=9)[0]] == ["Bob"]
         reader.close()
+
+
+def test_a_folder_that_may_not_be_written_is_named(open_folder: Path) -> None:
+    path = open_folder / "people.db"
+    open_folder.chmod(0o555)
+    with powerless(), pytest.raises(GalleryError, match=r"people\.db: cannot be made: Permission denied$"):
+        open_gallery(url_of(path))
+    assert os.listdir(open_folder) == []
+
+
+def test_others_may_not_read_a_new_file(tmp_path: Path) -> None:
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    path = tmp_path / "people.db"
+    with open_gallery(url_of(path)) as gallery:
+        gallery.add("Ada", faces(1))
+        assert {file.name: mode(file) for file in tmp_path.iterdir()} == {
+            "people.db": 0o600,
+            "people.db-wal": 0o600,
+            "people.db-shm": 0o600,
+        }
+    other = tmp_path / "shared.db"
+    other.touch()
+    other.chmod(0o664)
+    with open_gallery(url_of(other)) as gallery:
+        gallery.add("Ada", faces(1))
+        assert mode(other) == mode(tmp_path / "shared.db-wal") == 0o664
 
 
 def test_mode_ro_forbids_changes(tmp_path: Path) -> None:

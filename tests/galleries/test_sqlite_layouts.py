@@ -13,8 +13,10 @@ from gallery_cases import SPACE, faces
 
 from mien.errors import BadGallery, GalleryError
 from mien.galleries import GalleryOptions, SqlGallery, open_gallery
-from mien.galleries.sql.schema import SCHEMA_VERSION
+from mien.galleries.sql.schema import SCHEMA_VERSIONS
 from mien.galleries.sql.sqlite_file import APPLICATION_ID
+
+SCHEMA_VERSION = SCHEMA_VERSIONS["sqlite"]
 
 LAYOUT_1 = (
     """CREATE TABLE galleries (

@@ -370,6 +370,6 @@ def test_files_that_are_no_index_are_refused(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(BadInput, match=r"people\.idx"):
             SearchIndex.load(path)
-    path.write_bytes(whole[:7] + b"\x02" + whole[8:])
+    path.write_bytes(whole[:7] + b"\x03" + whole[8:])
     with pytest.raises(BadInput, match="newer"):
         SearchIndex.load(path)

@@ -10,7 +10,7 @@ import mien
 from mien.errors import GalleryError, SpaceMismatch
 from mien.galleries import Gallery, Migratable, Portraits, SqlGallery
 from mien.matching.mapping import SpaceMap, fit_map
-from mien.recognizer.migrating import begin_migration, migrate
+from mien.recognizer.migrating import begin_migration, migrate, plan_migration
 from mien.testing import FakeDetector, FakeEmbedder, draw_face
 from mien.types import FloatArray, ImageArray, Templates
 
@@ -33,7 +33,8 @@ def photo(color: tuple[int, int, int], shift: int = 0) -> ImageArray:
 
 
 def recognizer(embedder: FakeEmbedder) -> mien.Recognizer:
-    return mien.Recognizer(detector=FakeDetector(), embedder=embedder)
+    # Drawn faces are of no quality.
+    return mien.Recognizer(mien.Settings(quality="off"), detector=FakeDetector(), embedder=embedder)
 
 
 @pytest.fixture
@@ -139,14 +140,22 @@ def test_a_stopped_run_is_gone_on_with(
         assert len(gallery) == 11
 
 
-def test_another_target_begins_anew(
+def test_another_target_is_refused_until_the_first_is_given_up(
     url: str, old: mien.Recognizer, new: mien.Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mien.recognizer.migrating._PORTRAITS_A_BATCH", 3)
     with enrolled(url, old) as gallery:
         stopped(migrate(gallery, new.embedder), 2)
         third = recognizer(FakeEmbedder("third@22222222"))
-        assert begin_migration(gallery, third.embedder).done == 0
+        for step in (plan_migration, begin_migration):
+            with pytest.raises(GalleryError, match=rf"{NEW} .*under way \(6 of 14 .*--abandon"):
+                step(gallery, third.embedder)
+        with pytest.raises(GalleryError, match="--abandon"):
+            next(migrate(gallery, third.embedder))
+        state = gallery.migration()
+        assert state is not None
+        assert (state.target, state.done) == (NEW, 6)
+        assert gallery.abandon_migration() == 6
         assert sum(migrate(gallery, third.embedder)) == 14
         assert gallery.space == "third@22222222"
 
@@ -230,6 +239,7 @@ def test_who_is_enrolled_meanwhile_moves_too(url: str, old: mien.Recognizer, new
     with enrolled(url, old) as gallery:
         gallery.begin_migration("third@22222222", 3)
         (row,) = gallery.unmigrated(1)
+        gallery.abandon_migration()
         assert row.picture is not None
         assert row.landmarks is not None
         landmarks: FloatArray = row.landmarks[None]
@@ -251,6 +261,53 @@ def test_a_migration_by_a_map_is_not_dropped_by_mistake(
             begin_migration(gallery, new.embedder)
         assert begin_migration(gallery, new.embedder, space_map).done == 6
         assert sum(migrate(gallery, new.embedder, space_map)) == 9
+
+
+def test_a_refused_one_throws_nothing_away(
+    url: str, old: mien.Recognizer, new: mien.Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.recognizer.migrating._PORTRAITS_A_BATCH", 3)
+    with enrolled(url, old) as gallery:
+        stopped(migrate(gallery, new.embedder), 2)
+        gallery.add("without", old.analyze(photo(COLORS[0])).templates)
+        before = gallery.migration()
+        assert before is not None
+        assert (before.done, before.left_without_portrait) == (6, 1)
+        for target in (new.embedder, FakeEmbedder("third@22222222")):
+            with pytest.raises(GalleryError, match=r"have no portrait|--abandon"):
+                begin_migration(gallery, target)
+            assert gallery.migration() == before
+
+
+def test_a_map_given_later_keeps_what_the_portraits_gave(
+    url: str, old: mien.Recognizer, new: mien.Recognizer, space_map: SpaceMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.recognizer.migrating._PORTRAITS_A_BATCH", 3)
+    with enrolled(url, old) as gallery:
+        stopped(migrate(gallery, new.embedder), 2)
+        gallery.add("without", old.analyze(photo(COLORS[0])).templates)
+        assert plan_migration(gallery, new.embedder, space_map).done == 6
+        before = gallery.migration()
+        assert before is not None
+        assert before.method is None
+        assert sum(migrate(gallery, new.embedder, space_map)) == 9
+        assert (gallery.space, gallery.mapped()) == (NEW, 1)
+
+
+def test_vectors_do_not_get_into_a_migration_begun_meanwhile(
+    url: str, old: mien.Recognizer, new: mien.Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.recognizer.migrating._PORTRAITS_A_BATCH", 3)
+    with enrolled(url, old) as gallery, opened(url) as elsewhere:
+        steps = migrate(gallery, new.embedder)
+        assert next(steps) == 3
+        third = FakeEmbedder("third@22222222")
+        elsewhere.abandon_migration()
+        begin_migration(elsewhere, third)
+        with pytest.raises(GalleryError, match=rf"expected a migration to {NEW} .*third@22222222"):
+            list(steps)
+        assert sum(migrate(elsewhere, third)) == 14
+        assert named(elsewhere, recognizer(third)) == EVERYBODY
 
 
 def test_an_encrypted_gallery_moves_too(tmp_path: Path, old: mien.Recognizer, new: mien.Recognizer) -> None:

@@ -25,7 +25,7 @@ def write(name: str, text: str) -> Path:
 
 
 def test_the_cards_that_come_with_mien() -> None:
-    assert [c.name for c in cards()] == ["dlib-resnet", "sface", "yunet"]
+    assert [c.name for c in cards()] == ["accurate", "dlib-resnet", "sface", "yunet"]
     assert all(c.license.commercial for c in cards())
     assert card("sface").space == "sface@fb143eea"
     assert card("yunet").task == "detector"
@@ -36,14 +36,14 @@ def test_the_users_cards_are_found() -> None:
     own = make_card(name="mine")
     write("mine", to_toml(own))
     assert card("mine") == own
-    assert [c.name for c in cards()] == ["dlib-resnet", "mine", "sface", "yunet"]
+    assert [c.name for c in cards()] == ["accurate", "dlib-resnet", "mine", "sface", "yunet"]
 
 
 @pytest.mark.parametrize("name", ["yunte", "Sface", "dlib"])
 def test_near_misses_are_named(name: str) -> None:
     with pytest.raises(ModelNotFound, match="did you mean") as caught:
         card(name)
-    assert "there are: dlib-resnet, sface, yunet" in str(caught.value)
+    assert "there are: accurate, dlib-resnet, sface, yunet" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "../cards/sface", "templates/scrfd", "qqqqqq", "sface.toml"])

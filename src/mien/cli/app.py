@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.bench import bench
+from mien.cli.calibrate import calibrate
 from mien.cli.demo import demo
 from mien.cli.detect import detect
 from mien.cli.embed import embed
 from mien.cli.enroll import enroll
+from mien.cli.evaluate import evaluate
 from mien.cli.gallery import gallery
 from mien.cli.identify import identify
 from mien.cli.models import models
+from mien.cli.quality import quality
 from mien.cli.usage import PlainCommand
 from mien.cli.verify import verify
 
@@ -25,8 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, detect, verify, enroll, identify, embed):
+for _command in (demo, detect, verify, enroll, identify, quality, embed, calibrate, bench):
     app.command(cls=PlainCommand)(_command)
+app.add_typer(evaluate)
 app.add_typer(models)
 app.add_typer(gallery)
 
@@ -50,7 +55,8 @@ def _describe(
 
     Start with: mien demo
 
-    Exit codes: 0 everything was handled, 1 some input failed and its line says why, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 everything was handled, 1 some input failed and its line says why, 2 wrong usage, 130 interrupted,
+    141 the reader of the output left (as with | head).
     """
 
 

@@ -13,11 +13,13 @@ from mien.cli.options import Reporting
 from mien.cli.output import Output
 from mien.errors import BadSettings, MienError
 
-__all__ = ["FAILED", "INTERRUPTED", "WRONG_USAGE", "command"]
+__all__ = ["FAILED", "INTERRUPTED", "READER_GONE", "WRONG_USAGE", "command"]
 
 FAILED = 1
 WRONG_USAGE = 2
+# As shells tell of processes that SIGINT and SIGPIPE ended: 128 and the signal's number.
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -91,7 +93,7 @@ def _guarded(work: Callable[[], None], output: Output) -> int:
         raise
     except BrokenPipeError:
         # The reader has had enough, as with "| head": no fault to report, and nobody to report it to.
-        return FAILED
+        return READER_GONE
     except KeyboardInterrupt:
         output.note("interrupted")
         return INTERRUPTED

@@ -11,10 +11,11 @@ import typer
 from mien.cli.command import INTERRUPTED, command
 from mien.cli.inputs import Photo, collect, people_in
 from mien.cli.interrupts import Interruption
+from mien.cli.names import checked_identity, checked_tags
 from mien.cli.opening import open_to_enroll
-from mien.cli.options import GalleryUrlOption, ImagesArgument, LargestOption, TagsOption, Tuning
+from mien.cli.options import GalleryUrlOption, ImagesArgument, LargestOption, QualityOption, TagsOption, Tuning
 from mien.cli.output import Output
-from mien.errors import BadInput, MienError
+from mien.errors import MienError
 
 if TYPE_CHECKING:
     from mien.recognizer import FaceChoice
@@ -40,11 +41,15 @@ def enroll(
     ] = None,
     tag: TagsOption = None,
     largest: LargestOption = False,
+    quality: QualityOption = None,
 ) -> None:
     """Enroll people in a gallery, a template for each image.
 
     Without --identity each argument is a folder that holds a folder of images for each person, named after them.
     Where there is no gallery, one is made with the first template. An image that is enrolled twice gives two templates.
+
+    A face that is too dark, blurred, turned away, cropped and the like is refused, with the reason; --quality off takes
+    every face, --quality strict only good ones. mien quality tells what is measured.
 
     Each --tag is added to the tags of everyone enrolled; mien identify --tag searches among those who have it.
 
@@ -57,8 +62,9 @@ def enroll(
     from mien.galleries import parse_url
 
     output.columns("image", "identity", "template")
+    tags = checked_tags(tag)
     items = list(people_in(images, output)) if identity is None else _one_person(images, identity, output)
-    recognizer = tuning.recognizer()
+    recognizer = tuning.recognizer(quality)
     fed: deque[_Item] = deque()
     done = 0
 
@@ -72,7 +78,7 @@ def enroll(
             output.note("a memory: gallery is gone when this command ends")
         with output.progress("enroll", len(items)) as advance:
             face: FaceChoice = "largest" if largest else "single"
-            for outcome in recognizer.iter_enroll(people, feed(stop), face=face, tags=tag if tag else ()):
+            for outcome in recognizer.iter_enroll(people, feed(stop), face=face, tags=tags if tags else ()):
                 name, photo = fed.popleft()
                 about = {"image": photo.path, "identity": name}
                 if isinstance(outcome.result, MienError):
@@ -90,10 +96,5 @@ def enroll(
 
 
 def _one_person(images: list[str], identity: str, output: Output) -> list[_Item]:
-    from mien.galleries import canonical_name
-
-    try:
-        name = canonical_name(identity)
-    except BadInput as error:
-        raise typer.BadParameter(str(error), param_hint="--identity") from error
+    name = checked_identity(identity)
     return [(name, photo) for photo in collect(images, output)]

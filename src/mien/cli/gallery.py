@@ -1,28 +1,26 @@
-"""``mien gallery``: the group, and its commands that make, list, show and remove."""
+"""``mien gallery``: the group, and its commands that list, show and remove."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from mien.cli.asking import ask
 from mien.cli.command import command
-from mien.cli.gallery_models import fit_map, migrate
+from mien.cli.gallery_audit import audit
+from mien.cli.gallery_making import create, in_words
+from mien.cli.gallery_maps import fit_map
+from mien.cli.gallery_models import migrate
 from mien.cli.gallery_transfer import export, import_
-from mien.cli.gallery_upkeep import audit, check, compact, rotate_key
-from mien.cli.opening import is_there
+from mien.cli.gallery_upkeep import check, compact, rotate_key
+from mien.cli.migrations import migration_of, migration_words
+from mien.cli.names import checked_identity
 from mien.cli.options import GalleryUrlOption
 from mien.cli.output import Output
 from mien.cli.records import Record
 from mien.cli.usage import PlainCommand
-from mien.errors import GalleryError
-
-if TYPE_CHECKING:
-    from mien.galleries import GalleryOptions
 
 __all__ = ["gallery"]
 
@@ -33,91 +31,7 @@ gallery = typer.Typer(
 )
 
 
-@gallery.command(cls=PlainCommand)
-@command
-def create(
-    output: Output,
-    gallery: GalleryUrlOption,
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            metavar="float32|int8|int8-only",
-            help="How templates are kept and searched; int8-only takes a quarter of the room, at a small loss.",
-        ),
-    ] = None,
-    fusion: Annotated[
-        str | None,
-        typer.Option(metavar="max|mean", help="An identity's score over its templates' scores."),
-    ] = None,
-    portraits: Annotated[
-        bool, typer.Option("--portraits", help="Keep a picture of each enrolled face, for other models to come.")
-    ] = False,
-    audit: Annotated[
-        str | None,
-        typer.Option(metavar="off|changes|all", help="What is logged: enrolling and removing; all: searches too."),
-    ] = None,
-    audit_days: Annotated[
-        float | None, typer.Option(metavar="DAYS", help="Keep the log for so long; by default for ever.")
-    ] = None,
-    retention_days: Annotated[
-        float | None, typer.Option(metavar="DAYS", help="Erase templates that are older; by default none.")
-    ] = None,
-    encrypted: Annotated[
-        bool, typer.Option("--encrypted", help="Encrypt templates, names, tags and portraits (AES-256-GCM).")
-    ] = False,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The key, 32 bytes; by default the variable MIEN_GALLERY_KEY."),
-    ] = None,
-) -> None:
-    """Make an empty gallery, and settle how it keeps what it will hold.
-
-    What is not given is as the URL says, or as usual. Enrolling makes a gallery too, where there is none.
-
-    Example: mien gallery create --gallery sqlite:///people.db --codec int8 --portraits
-
-    Example: mien gallery create --gallery sqlite:///people.db --encrypted --key-file people.key
-    """
-    from mien.galleries import open_gallery, parse_url
-
-    given = {
-        "codec": codec,
-        "fusion": fusion,
-        "portraits": "yes" if portraits else None,
-        "audit": audit,
-        "audit_days": None if audit_days is None else f"{audit_days:g}",
-        "retention_days": None if retention_days is None else f"{retention_days:g}",
-        "encrypted": "yes" if encrypted else None,
-        "key_file": None if key_file is None else str(key_file),
-    }
-    url = with_options(gallery, {name: value for name, value in given.items() if value is not None})
-    parsed = parse_url(url)
-    if parsed.scheme == "memory":
-        raise typer.BadParameter("a memory: gallery is gone when the command ends", param_hint="--gallery")
-    if is_there(gallery, parsed.name):
-        raise GalleryError(f"{parsed.shown}: there is a gallery named {parsed.name!r} already")
-    with open_gallery(url) as made:
-        options = made.options
-        output.result({"gallery": made.url, "name": made.name, **dataclasses.asdict(options)})
-        output.say(f"made {made.name}: {_in_words(options)}")
-
-
-def with_options(url: str, options: dict[str, str]) -> str:
-    """A gallery URL with more options."""
-    added = "&".join(f"{name}={quote(value, safe='/')}" for name, value in options.items())
-    if not added:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}{added}"
-
-
-def _in_words(options: GalleryOptions) -> str:
-    words = [f"codec {options.codec}", f"fusion {options.fusion}", f"audit {options.audit}"]
-    if options.audit_days is not None:
-        words.append(f"log kept for {options.audit_days:g} days")
-    if options.retention_days is not None:
-        words.append(f"templates kept for {options.retention_days:g} days")
-    words += [word for word, on in (("portraits", options.portraits), ("encrypted", options.encrypted)) if on]
-    return ", ".join(words)
+gallery.command(cls=PlainCommand)(create)
 
 
 @gallery.command("list", cls=PlainCommand)
@@ -130,7 +44,9 @@ def list_(output: Output, gallery: GalleryUrlOption) -> None:
     from mien.galleries import galleries_at
 
     output.columns("gallery", "identities", "templates", "mapped", "space", "options")
+    under_way: list[str] = []
     for found in galleries_at(gallery):
+        migration = None if found.target is None else migration_of(gallery, found.name)
         record: Record = {
             "name": found.name,
             "space": found.space,
@@ -139,12 +55,16 @@ def list_(output: Output, gallery: GalleryUrlOption) -> None:
             "mapped": found.mapped,
             "portraits": found.portraits,
             "target": found.target,
+            "migrated": None if migration is None else migration.done,
             "options": dataclasses.asdict(found.options),
         }
         space = "none yet" if found.space is None else found.space
-        space += "" if found.target is None else f" (on its way to {found.target})"
         counts = (str(found.identities), str(found.templates), str(found.mapped))
-        output.result(record, (found.name, *counts, space, _in_words(found.options)))
+        output.result(record, (found.name, *counts, space, in_words(found.options)))
+        if found.target is not None:
+            under_way.append(f"{found.name}: {migration_words(found.target, migration)}")
+    for line in under_way:
+        output.say(line)
 
 
 @gallery.command(cls=PlainCommand)
@@ -166,6 +86,7 @@ def show(
 
     if parse_url(gallery).scheme == "memory":
         output.note("a memory: gallery is new and empty in each command")
+    identity = None if identity is None else checked_identity(identity)
     with open_gallery(gallery, create=False) as people:
         if identity is not None:
             tags = people.tags(identity)
@@ -192,7 +113,7 @@ def show(
             output.result({"identity": name, "templates": count}, (name, str(count)))
         space = "no space yet" if people.space is None else f"space {people.space}"
         counts = f"identities {len(names)}, templates {len(people)}{f' ({mapped} of them mapped)' if mapped else ''}"
-        output.say(f"{people.name}: {counts}, {space}; {_in_words(people.options)}")
+        output.say(f"{people.name}: {counts}, {space}; {in_words(people.options)}")
 
 
 @gallery.command(cls=PlainCommand)
@@ -216,6 +137,7 @@ def remove(
 
     if (identity is None) == (template is None):
         raise typer.BadParameter("say what to remove: either --identity NAME or --template ID")
+    identity = None if identity is None else checked_identity(identity)
     with open_gallery(gallery, create=False) as people:
         if not yes:
             ask(f"Remove {f'identity {identity}' if template is None else f'template {template}'} from {people.url}?")

@@ -1,85 +1,31 @@
-"""``mien gallery audit``, ``check``, ``compact`` and ``rotate-key``."""
+"""``mien gallery check``, ``compact`` and ``rotate-key``."""
 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.command import command
-from mien.cli.options import GalleryUrlOption, ThresholdOption
+from mien.cli.migrations import migration_words
+from mien.cli.options import GalleryUrlOption
 from mien.cli.output import Output
 from mien.errors import BadGallery, GalleryError
 
 if TYPE_CHECKING:
     from mien.galleries import Gallery
 
-__all__ = ["audit", "check", "compact", "rotate_key"]
+__all__ = ["check", "compact", "rotate_key"]
+
+_PROBES = 1000
 
 
 def _cannot(gallery: Gallery, what: str) -> GalleryError:
     return GalleryError(f"{gallery.url}: this kind of gallery {what}")
-
-
-@command
-def audit(
-    output: Output,
-    gallery: GalleryUrlOption,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="From this time on, such as 2026-01-31 or 2026-01-31T08:00+01:00."),
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Up to this time, and not with it.")] = None,
-    identity: Annotated[
-        str | None, typer.Option(metavar="NAME", show_default=False, help="What was done to this identity alone.")
-    ] = None,
-) -> None:
-    """Print the audit log, oldest first: who did what to whom, and when (UTC).
-
-    The log holds numbers and no names: a name is shown as long as its identity is enrolled. A time without an offset is
-    taken for UTC.
-
-    Example: mien gallery audit --gallery sqlite:///people.db --since 2026-01-31
-    """
-    from mien.galleries import open_gallery
-    from mien.galleries.upkeep import Audited
-
-    first, last = _seconds(since, "--since"), _seconds(until, "--until")
-    output.columns("time", "actor", "action", "identity", "number", "template", "detail")
-    with open_gallery(gallery, create=False) as people:
-        if not isinstance(people, Audited):
-            raise _cannot(people, "has no audit log")
-        for row in people.audit_log(since=first, until=last, identity=identity):
-            at = datetime.fromtimestamp(row.at, timezone.utc).isoformat(timespec="milliseconds")
-            record = {
-                "time": at,
-                "actor": row.actor,
-                "action": row.action,
-                "identity": row.identity,
-                "identity_id": row.identity_id,
-                "template_id": row.template_id,
-                "detail": row.detail,
-            }
-            cells = (row.identity, row.identity_id, row.template_id)
-            shown = ("" if cell is None else str(cell) for cell in cells)
-            output.result(record, (at, row.actor, row.action, *shown, row.detail))
-
-
-def _seconds(text: str | None, option: str) -> float | None:
-    if text is None:
-        return None
-    try:
-        # Before Python 3.11 a Z is not understood.
-        time = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"expected a time such as 2026-01-31T08:00, got {text!r}", param_hint=option
-        ) from error
-    return (time if time.tzinfo is not None else time.replace(tzinfo=timezone.utc)).timestamp()
 
 
 @command
@@ -89,8 +35,13 @@ def check(
     codec_loss: Annotated[
         bool, typer.Option("--codec-loss", help="Measure instead what the codec int8-only would change in searches.")
     ] = False,
-    probes: Annotated[int, typer.Option(min=1, metavar="N", help="With --codec-loss: search with so many.")] = 1000,
-    threshold: ThresholdOption = None,
+    probes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --codec-loss: search with so many; 1000 by default.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=-1, max=1, help="With --codec-loss: score of a match; by default the model's."),
+    ] = None,
 ) -> None:
     """Examine a gallery: the file or database, every template, what belongs together, and the encryption.
 
@@ -103,29 +54,40 @@ def check(
 
     Example: mien gallery check --gallery sqlite:///people.db --codec-loss
     """
-    from mien.galleries import open_gallery
+    from mien.galleries import Migratable, open_gallery
     from mien.galleries.upkeep import Examinable
 
+    for option, value in (("--probes", probes), ("--threshold", threshold)):
+        if value is not None and not codec_loss:
+            raise typer.BadParameter("goes with --codec-loss", param_hint=option)
     with open_gallery(gallery, create=False) as people:
         if codec_loss:
-            _measure(people, probes, threshold, output)
+            _measure(people, _PROBES if probes is None else probes, threshold, output)
             return
         if not isinstance(people, Examinable):
             raise _cannot(people, "has nothing to examine")
-        faults = people.check()
+        with output.tracking("check", unit="rows") as tell:
+            faults = people.check(progress=tell)
         for fault in faults:
             output.failure({"gallery": people.url}, BadGallery(fault))
         count = len(people)
-    output.result({"gallery": people.url, "templates": count, "faults": len(faults)})
+        migration = people.migration() if isinstance(people, Migratable) else None
+    record = {"gallery": people.url, "templates": count, "faults": len(faults), "target": None, "migrated": None}
+    if migration is not None:
+        record.update(target=migration.target, migrated=migration.done)
+    output.result(record)
     if not faults:
         output.say(f"{people.name}: sound, templates {count}")
+    if migration is not None:
+        output.say(f"{people.name}: {migration_words(migration.target, migration)}")
 
 
 def _measure(people: Gallery, probes: int, threshold: float | None, output: Output) -> None:
     from mien.galleries.codec_loss import measure_codec_loss
 
     limit = _threshold_of(people.space) if threshold is None else threshold
-    loss = measure_codec_loss(people, probes=probes, threshold=limit)
+    with output.tracking("codec-loss", unit="steps") as tell:
+        loss = measure_codec_loss(people, probes=probes, threshold=limit, progress=tell)
     output.columns("what int8-only would change", "measured")
     changed = "not counted" if loss.decisions_changed is None else str(loss.decisions_changed)
     at = "" if loss.threshold is None else f" at threshold {loss.threshold:g}"
@@ -170,22 +132,35 @@ def compact(
     from mien.galleries.upkeep import Compactable
 
     path = parse_url(gallery).path
-    before = _size(path)
-    with open_gallery(gallery, create=False) as people:
+    before, others = _size(path), _indexes(path)
+    with open_gallery(gallery, create=False) as people, output.tracking("compact", unit="steps") as tell:
         if isinstance(people, SqlGallery):
-            people.compact(snapshot=snapshot)
+            people.compact(snapshot=snapshot, progress=tell)
         elif isinstance(people, Compactable):
-            people.compact()
+            people.compact(progress=tell)
         else:
             raise _cannot(people, "has no files to compact")
     after = _size(path)
-    output.result({"gallery": people.url, "bytes_before": before, "bytes_after": after})
+    index = next((file for file, state in _indexes(path).items() if others.get(file) != state), None)
+    index_bytes = None if index is None else _size(index)
+    record = {"gallery": people.url, "bytes_before": before, "bytes_after": after}
+    output.result({**record, "index": index, "index_bytes": index_bytes})
     sizes = "" if before is None or after is None else f": {before} bytes before, {after} now"
-    output.say(f"{people.name}: compacted{sizes}")
+    written = "" if index is None else f"; index {index}, {index_bytes} bytes"
+    output.say(f"{people.name}: compacted{sizes}{written}")
 
 
 def _size(path: str) -> int | None:
     return os.path.getsize(path) if path and os.path.isfile(path) else None
+
+
+def _indexes(path: str) -> dict[str, tuple[int, int]]:
+    """The files of indexes beside a SQLite file, with what tells whether one was written anew."""
+    found = {}
+    for file in glob.glob(f"{glob.escape(path)}.*.index") if path else ():
+        status = os.stat(file)
+        found[file] = (status.st_ino, status.st_mtime_ns)
+    return found
 
 
 @command

@@ -59,49 +59,55 @@ def photos_in(folder: str) -> list[Photo]:
     return photos
 
 
-def identity_folders(folder: str, hint: str = _HINT) -> tuple[list[tuple[str, str]], list[Photo]]:
+def identity_folders(folder: str) -> tuple[list[tuple[str, str]], list[Photo]]:
     """Name and path of each folder in ``folder``, sorted, and the images that lie outside of any.
 
-    Args:
-        folder: where to look.
-        hint: what else the user could do, for the message.
-
     Raises:
-        BadInput: there are no folders, or the folder cannot be read.
+        BadInput: the folder cannot be read.
     """
     entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
     people = [(entry.name, os.path.join(folder, entry.name)) for entry in entries if entry.is_dir()]
     strays = [Photo(os.path.join(folder, e.name), e.name) for e in entries if e.is_file() and _is_image(e.name)]
-    if not people:
-        example = os.path.join(folder, "Ada")
-        raise BadInput(f"{folder}: expected a folder for each identity, such as {example}, found none{hint}")
     return people, strays
 
 
-def people_in(folders: Iterable[str], output: Output, hint: str = _HINT) -> Iterator[tuple[str, Photo]]:
+def people_in(
+    folders: Iterable[str], output: Output, *, metavar: str = "IMG...", hint: str = _HINT
+) -> Iterator[tuple[str, Photo]]:
     """Identity and image of everything in folders of folders; what cannot be used is reported as failed.
 
     Args:
         folders: each with a folder for each identity.
         output: where failures are reported.
+        metavar: the argument that they were given by, for the messages.
         hint: what else the user could do, for the messages.
 
     Raises:
-        typer.BadParameter: an argument is no folder.
+        typer.BadParameter: an argument is no folder, or has no folder in it; before anything is reported.
     """
     from mien.galleries import canonical_name
 
-    given = list(folders)
-    for folder in given:
+    found: list[tuple[list[tuple[str, str]], list[Photo]]] = []
+    unread: list[tuple[str, MienError]] = []
+    for folder in folders:
         if not os.path.isdir(folder):
             missing = "there is no folder" if not os.path.exists(folder) else "is no folder"
-            raise typer.BadParameter(f"{folder!r}: {missing}{hint}")
-    for folder in given:
+            raise typer.BadParameter(f"{folder!r}: {missing}{hint}", param_hint=metavar)
         try:
-            people, strays = identity_folders(folder, hint)
+            people, strays = identity_folders(folder)
         except MienError as error:
-            output.failure({"image": folder}, error)
+            unread.append((folder, error))
             continue
+        if not people:
+            example = os.path.join(folder, "Ada")
+            raise typer.BadParameter(
+                f"{folder!r}: expected a folder for each identity, such as {example}, found none{hint}",
+                param_hint=metavar,
+            )
+        found.append((people, strays))
+    for folder, reason in unread:
+        output.failure({"image": folder}, reason)
+    for people, strays in found:
         for photo in strays:
             output.failure({"image": photo.path}, BadInput(f"{photo.path}: expected to lie in an identity's folder"))
         for name, path in people:

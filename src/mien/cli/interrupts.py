@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 __all__ = ["Interruption"]
 
 _Item = TypeVar("_Item")
-_NOTICE = b"\nstopping after the images in hand; Ctrl-C once more stops at once\n"
+_NOTICE = "\nstopping after the {} in hand; Ctrl-C once more stops at once\n"
 
 
 class Interruption:
@@ -21,18 +21,25 @@ class Interruption:
     A second Ctrl-C interrupts as usual. In threads other than the main one, where Python delivers no signals,
     the block changes nothing.
 
+    Args:
+        unit: what is being worked on, for the notice.
+
     Attributes:
         asked: whether Ctrl-C was pressed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "images") -> None:
         self.asked = False
+        self._notice = _NOTICE.format(unit).encode()
         self._before: Any = None
 
     def until_asked(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """The items, up to the moment when somebody asks to stop."""
-        for item in items:
-            if self.asked:
+        """The items, up to the moment when somebody asks to stop; one that was being made then still comes."""
+        iterator = iter(items)
+        while not self.asked:
+            try:
+                item = next(iterator)
+            except StopIteration:
                 return
             yield item
 
@@ -41,7 +48,7 @@ class Interruption:
             raise KeyboardInterrupt
         self.asked = True
         # Not through Python's buffers: the signal may have come while they were being written.
-        os.write(2, _NOTICE)
+        os.write(2, self._notice)
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():

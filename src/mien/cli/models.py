@@ -80,13 +80,13 @@ def pull(
     for name in names:
         try:
             card = zoo.card(name)
-            if accept_license:
-                zoo.accept_license(card)
-            path = _resolve(card, output)
+            for model in zoo.part_cards(card) or [card]:
+                if accept_license:
+                    zoo.accept_license(model)
+                path = _resolve(model, output)
+                output.result({"name": model.name, "path": str(path)}, (model.name, str(path)))
         except MienError as error:
             output.failure({"name": name}, error)
-        else:
-            output.result({"name": name, "path": str(path)}, (name, str(path)))
 
 
 @models.command(cls=PlainCommand)
@@ -117,6 +117,48 @@ def add(
     added = zoo.add(file, card, name=name, accept_license=accept_license)
     output.columns("name", "task", "license")
     output.result(_record(added), (added.name, added.task, added.license.id))
+
+
+@models.command(cls=PlainCommand)
+@command
+def fuse(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="What to call the new model.")],
+    output: Output,
+    part: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CARD=SHARE",
+            show_default=False,
+            help="An embedder and its share of the score, as in sface=0.4; give two or more.",
+        ),
+    ],
+    threshold: Annotated[
+        float, typer.Option(min=-1, max=1, show_default=False, help="Score from which two faces match.")
+    ],
+    note: Annotated[str, typer.Option(help="Where the threshold comes from.")] = "",
+) -> None:
+    """Make a model of several embedders: one template, whose score is the weighted mean of theirs.
+
+    Its templates are a space of their own. Measure the threshold with mien evaluate pairs --embedder NAME.
+
+    Example: mien models fuse both --part sface=0.4 --part dlib-resnet=0.6 --threshold 0.7
+    """
+    from mien import zoo
+
+    parts = [(zoo.card(model), share) for model, share in map(_share, part)]
+    made = zoo.add_fused(zoo.fuse(name, parts, threshold=threshold, note=note))
+    output.columns("name", "task", "license", "space")
+    output.result(_record(made), (made.name, made.task, made.license.id, made.space))
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, _, share = text.rpartition("=")
+    try:
+        return name, float(share)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"expected a card and its share, as in sface=0.4, got {text!r}", param_hint="--part"
+        ) from error
 
 
 @models.command(cls=PlainCommand)
@@ -170,6 +212,8 @@ def _facts(record: Record, prefix: str = "") -> list[tuple[str, str]]:
     for key, value in record.items():
         if isinstance(value, dict):
             facts += _facts(value, f"{prefix}{key}.")
+        elif key == "parts":
+            facts += [fact for part in value for fact in _facts(part, f"parts.{part['card']}.")]
         elif value is not None:
             facts.append((prefix + key, _shown(value)))
     return facts

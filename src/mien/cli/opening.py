@@ -41,13 +41,13 @@ def open_for(recognizer: Recognizer, url: str) -> Gallery:
 
 
 @contextmanager
-def open_all_for(recognizer: Recognizer, urls: Sequence[str]) -> Iterator[Searchable]:
-    """One gallery, or several searched together, closed at the end of the block; errors as for ``open_for``."""
+def open_all_for(recognizer: Recognizer, urls: Sequence[str]) -> Iterator[tuple[Searchable, list[Gallery]]]:
+    """What is to be searched, and the galleries in it, closed at the end of the block; errors as for ``open_for``."""
     from mien.galleries import GalleryGroup
 
     with ExitStack() as stack:
         galleries = [stack.enter_context(open_for(recognizer, url)) for url in urls]
-        yield galleries[0] if len(galleries) == 1 else GalleryGroup(galleries)
+        yield (galleries[0] if len(galleries) == 1 else GalleryGroup(galleries)), galleries
 
 
 def open_to_enroll(recognizer: Recognizer, url: str) -> Gallery:

@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from mien.embedding import Embedder
     from mien.recognizer import Recognizer
 
 __all__ = [
     "GalleryUrlOption",
     "ImagesArgument",
     "LargestOption",
+    "QualityOption",
+    "OverwriteOption",
     "Reporting",
     "SaveOption",
     "TagsOption",
     "ThresholdOption",
     "Tuning",
+    "TuningOfEmbedder",
+    "TuningOfPairs",
 ]
 
 _SETTINGS = "Recognizer settings"
@@ -52,6 +57,15 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(min=-1, max=1, help="Score from which two faces match; by default the embedder's own."),
 ]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file, if there is one already.")]
+QualityOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="strict|default|off",
+        show_default=False,
+        help="What a face must be like to be enrolled; limits of your own go into the settings.",
+    ),
+]
 SaveOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write the images, annotated, into this folder as PNG.")
 ]
@@ -70,79 +84,134 @@ class Reporting:
     )
 
 
+_Detector = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=_SETTINGS, help="Detection model; see: mien models list"),
+]
+_Embedder = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=_SETTINGS, help="Embedding model; see: mien models list"),
+]
+_Runtime = Annotated[
+    str | None,
+    typer.Option(metavar="onnx|openvino", rich_help_panel=_SETTINGS, help="What runs the models."),
+]
+_Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="f32|bf16",
+        rich_help_panel=_SETTINGS,
+        help="Numbers inside the models; bf16 needs --runtime openvino and a processor that has it.",
+    ),
+]
+_Threads = Annotated[
+    int | None, typer.Option(rich_help_panel=_SETTINGS, help="Threads of a model; by default one a core.")
+]
+_MinFace = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PIXELS",
+        rich_help_panel=_SETTINGS,
+        help="Side of the smallest face to be found; -1 adapts to each image.",
+    ),
+]
+_MinScore = Annotated[
+    float | None, typer.Option(rich_help_panel=_SETTINGS, help="Lowest detection score of a face, 0 to 1.")
+]
+_Flip = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip",
+        rich_help_panel=_SETTINGS,
+        help="Average each template with that of the mirrored face, at twice the time.",
+    ),
+]
+_Batch = Annotated[
+    int | None, typer.Option(rich_help_panel=_SETTINGS, help="Images that go through the models together.")
+]
+_SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_SETTINGS,
+        help="TOML file of settings; MIEN_* variables and the options here come first.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """The recognizer's settings; what is not given comes from ``MIEN_*`` variables, the file, or the defaults."""
 
-    detector: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", rich_help_panel=_SETTINGS, help="Detection model; see: mien models list"),
-    ] = None
-    embedder: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", rich_help_panel=_SETTINGS, help="Embedding model; see: mien models list"),
-    ] = None
-    runtime: Annotated[
-        str | None,
-        typer.Option(metavar="onnx|openvino", rich_help_panel=_SETTINGS, help="What runs the models."),
-    ] = None
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|bf16",
-            rich_help_panel=_SETTINGS,
-            help="Numbers inside the models; bf16 needs --runtime openvino and a processor that has it.",
-        ),
-    ] = None
-    threads: Annotated[
-        int | None, typer.Option(rich_help_panel=_SETTINGS, help="Threads of a model; by default one a core.")
-    ] = None
-    min_face: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS",
-            rich_help_panel=_SETTINGS,
-            help="Side of the smallest face to be found; -1 adapts to each image.",
-        ),
-    ] = None
-    min_score: Annotated[
-        float | None, typer.Option(rich_help_panel=_SETTINGS, help="Lowest detection score of a face, 0 to 1.")
-    ] = None
-    flip: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip/--no-flip",
-            rich_help_panel=_SETTINGS,
-            help="Average each template with that of the mirrored face, at twice the time.",
-        ),
-    ] = None
-    batch: Annotated[
-        int | None, typer.Option(rich_help_panel=_SETTINGS, help="Images that go through the models together.")
-    ] = None
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            rich_help_panel=_SETTINGS,
-            help="TOML file of settings; MIEN_* variables and the options here come first.",
-        ),
-    ] = None
+    detector: _Detector = None
+    embedder: _Embedder = None
+    runtime: _Runtime = None
+    precision: _Precision = None
+    threads: _Threads = None
+    min_face: _MinFace = None
+    min_score: _MinScore = None
+    flip: _Flip = None
+    batch: _Batch = None
+    settings: _SettingsFile = None
 
-    def recognizer(self) -> Recognizer:
+    def recognizer(self, quality: str | None = None) -> Recognizer:
         """A recognizer of these settings; its models load on first use.
+
+        Args:
+            quality: the quality profile, where the command has an option for it.
 
         Raises:
             BadSettings: a setting is not valid.
             ModelNotFound: no card has the detector's or the embedder's name.
         """
-        from mien.recognizer import Recognizer, Settings
+        # As a table it joins the limits that a file gives.
+        given = None if quality is None else {"profile": quality}
+        return _recognizer({"quality": given, **{field.name: getattr(self, field.name) for field in fields(self)}})
 
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "settings"}
-        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        with _variable(_FILE_VARIABLE, self.settings):
-            return Recognizer(Settings(**values))
+
+@dataclass(frozen=True, slots=True)
+class TuningOfPairs:
+    """As ``Tuning``, where the command itself names the embedders."""
+
+    detector: _Detector = None
+    runtime: _Runtime = None
+    precision: _Precision = None
+    threads: _Threads = None
+    min_face: _MinFace = None
+    min_score: _MinScore = None
+    flip: _Flip = None
+    batch: _Batch = None
+    settings: _SettingsFile = None
+
+    def recognizer(self, embedder: str) -> Recognizer:
+        """See ``Tuning.recognizer``."""
+        return _recognizer({"embedder": embedder, **{field.name: getattr(self, field.name) for field in fields(self)}})
+
+
+@dataclass(frozen=True, slots=True)
+class TuningOfEmbedder:
+    """As ``Tuning``, where faces are cut out already and the command itself names the embedder."""
+
+    runtime: _Runtime = None
+    precision: _Precision = None
+    threads: _Threads = None
+    flip: _Flip = None
+    settings: _SettingsFile = None
+
+    def embedder(self, name: str) -> Embedder:
+        """The embedder of that card, with these settings; errors as for ``Tuning.recognizer``."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _recognizer({"embedder": name, **given}).embedder
+
+
+def _recognizer(given: dict[str, Any]) -> Recognizer:
+    from mien.recognizer import Recognizer, Settings
+
+    values = {name: value for name, value in given.items() if value is not None and name != "settings"}
+    with _variable(_FILE_VARIABLE, given["settings"]):
+        return Recognizer(Settings(**values))
 
 
 @contextmanager

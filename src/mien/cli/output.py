@@ -6,23 +6,18 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mien.cli.records import Record
+from mien.cli.tables import table
 from mien.errors import MienError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Output", "printable"]
-
-# A table that goes to a file or another program is not folded to the width of a terminal.
-_FILE_WIDTH = 10_000
-
-# On a narrow terminal these columns give way; the others, numbers and words, stay on one line.
-_FOLDED = frozenset(("image", "photo", "a", "b", "file", "identity", "who", "description", "fact", "value", "space"))
 
 
 def printable(text: str) -> str:
@@ -95,9 +90,24 @@ class Output:
     @contextmanager
     def progress(self, label: str, total: int | None, *, unit: str = "images") -> Iterator[Callable[[int], None]]:
         """A bar on standard error inside the block, if that is a terminal; gives a function to advance it."""
+        done = 0
+        with self.tracking(label, unit=unit, total=total) as tell:
+
+            def advance(step: int) -> None:
+                nonlocal done
+                done += step
+                tell(done, total)
+
+            yield advance
+
+    @contextmanager
+    def tracking(
+        self, label: str, *, unit: str, total: int | None = None
+    ) -> Iterator[Callable[[int, int | None], None]]:
+        """As ``progress``, for work that tells how much of how much is done."""
         # A bar and JSON lines on one terminal would overwrite each other.
         if not sys.stderr.isatty() or (self.json_lines and sys.stdout.isatty()):
-            yield lambda _count: None
+            yield lambda _done, _total: None
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -118,7 +128,7 @@ class Output:
             task = bar.add_task(label, total=total)
             self._bar = console
             try:
-                yield lambda step: bar.advance(task, step)
+                yield lambda done, of: bar.update(task, completed=done, total=of)
             finally:
                 self._bar = None
 
@@ -168,22 +178,4 @@ class Output:
     def _print_table(self) -> None:
         rows, self._rows = self._rows, []
         if rows and not self._lost:
-            self._write(_table(self._columns, rows))
-
-
-def _table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name not in _FOLDED)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    with console.capture() as captured:
-        console.print(table)
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    return "\n".join(line for line in lines if line)
+            self._write(table(self._columns, rows))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mien.types import Faces, Match
 
-__all__ = ["Record", "candidate_record", "face_records", "rounded_score"]
+__all__ = ["Record", "candidate_record", "face_records", "rounded_probability", "rounded_score", "shown_probability"]
 
 Record = dict[str, Any]
 
@@ -33,9 +33,23 @@ def candidate_record(match: Match) -> Record:
         "score": rounded_score(match.score),
         "rank": match.rank,
         "template_id": match.template_id,
-        "probability": None if match.probability is None else rounded_score(match.probability),
+        "probability": rounded_probability(match.probability),
     }
     return record if match.gallery is None else {**record, "gallery": match.gallery}
+
+
+def rounded_probability(probability: float | None) -> float | None:
+    """A probability with six digits behind the first that is not 0; None where there is no calibration."""
+    return None if probability is None else float(f"{probability:.7g}")
+
+
+def shown_probability(probability: float | None) -> str:
+    """A probability for a table: never a bare 0 or 1, which nothing bears out; empty without a calibration."""
+    if probability is None:
+        return ""
+    if probability > 0.9999:
+        return "> 0.9999"
+    return "< 0.0001" if probability < 0.0001 else f"{probability:.4f}"
 
 
 def rounded_score(score: float) -> float:

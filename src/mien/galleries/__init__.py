@@ -5,17 +5,19 @@
 - ``memory``: the gallery behind ``memory:``; ``residents`` holds its templates.
 - ``sql``: one gallery for all SQL engines, with SQLite and PostgreSQL behind it; ``milvus``: the distributed engine.
 - ``batch`` and ``names``: what is fit to be enrolled; ``vault``: encryption; ``keeper``: erasing on time.
-- ``group``: several galleries searched at once; ``exchange``: files of templates, in and out.
+- ``group``: several galleries searched at once; ``exchange``: files of templates, in and out; ``progress``: how far
+  what takes long is.
 """
 
 from __future__ import annotations
 
-from mien.galleries.exchange import export_templates, import_templates
+from mien.galleries.exchange import Imported, export_templates, import_templates
 from mien.galleries.exchange_rows import Block, Migratable, Portable
 from mien.galleries.group import GalleryGroup, Searchable
 from mien.galleries.memory import MemoryGallery
 from mien.galleries.names import LONGEST_NAME, canonical_name
 from mien.galleries.opening import galleries_at, open_gallery, require_free
+from mien.galleries.progress import Progress
 from mien.galleries.protocol import Gallery, GalleryOptions, NewEnrollment, Portraits
 from mien.galleries.sql.audit import AuditEntry
 from mien.galleries.sql.gallery import SqlGallery
@@ -32,11 +34,13 @@ __all__ = [
     "GalleryOptions",
     "GallerySummary",
     "GalleryUrl",
+    "Imported",
     "MemoryGallery",
     "Migratable",
     "NewEnrollment",
     "Portable",
     "Portraits",
+    "Progress",
     "Searchable",
     "SqlGallery",
     "canonical_name",

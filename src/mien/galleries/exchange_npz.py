@@ -21,8 +21,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mien.errors import BadInput, OutputError
+from mien.errors import BadInput
 from mien.galleries.exchange_rows import Block, FileFacts
+from mien.galleries.private_files import replacing_private
 
 __all__ = ["NumpyTemplates", "write_npz"]
 
@@ -42,39 +43,36 @@ def write_npz(path: str, facts: FileFacts, blocks: Iterator[Block]) -> Iterator[
     columns: list[tuple[NDArray[Any], ...]] = []
     places: dict[str, int] = {}
     tags: list[tuple[str, ...]] = []
-    try:
-        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(path))) as vectors:
-            for block in blocks:
-                vectors.write(np.ascontiguousarray(block.vectors, "<f4").tobytes())
-                for name, given in zip(block.identities, block.tags, strict=True):
-                    if name not in places:
-                        places[name] = len(places)
-                        tags.append(given)
-                rows = np.asarray([places[name] for name in block.identities], np.int64)
-                columns.append((block.template_ids, rows, block.created, block.mapped))
-                yield len(block)
-            dtypes = (np.int64, np.int64, np.float64, np.bool_)
-            ids, identity, created, mapped = (_column(columns, k, dtype) for k, dtype in enumerate(dtypes))
-            told = {"layout": _LAYOUT, "space": facts.space, "codec": facts.codec}
-            small: dict[str, NDArray[Any]] = {
-                "metadata": _text(told),
-                "identities": _text(list(zip(places, tags, strict=True))),
-                "template_ids": ids,
-                "identity": identity,
-                "created": created,
-                "mapped": mapped,
-            }
-            vectors.seek(0)
-            with zipfile.ZipFile(path, "w") as file:
-                for name, array in small.items():
-                    with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        npy.write_array(member, array, allow_pickle=False)
-                with file.open(_VECTORS, "w", force_zip64=True) as member:
-                    shape = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), facts.dimension)}
-                    npy.write_array_header_1_0(member, shape)
-                    shutil.copyfileobj(vectors, member, 1 << 20)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    with replacing_private(path) as temporary, tempfile.TemporaryFile(dir=os.path.dirname(temporary)) as vectors:
+        for block in blocks:
+            vectors.write(np.ascontiguousarray(block.vectors, "<f4").tobytes())
+            for name, given in zip(block.identities, block.tags, strict=True):
+                if name not in places:
+                    places[name] = len(places)
+                    tags.append(given)
+            rows = np.asarray([places[name] for name in block.identities], np.int64)
+            columns.append((block.template_ids, rows, block.created, block.mapped))
+            yield len(block)
+        dtypes = (np.int64, np.int64, np.float64, np.bool_)
+        ids, identity, created, mapped = (_column(columns, k, dtype) for k, dtype in enumerate(dtypes))
+        told = {"layout": _LAYOUT, "space": facts.space, "codec": facts.codec}
+        small: dict[str, NDArray[Any]] = {
+            "metadata": _text(told),
+            "identities": _text(list(zip(places, tags, strict=True))),
+            "template_ids": ids,
+            "identity": identity,
+            "created": created,
+            "mapped": mapped,
+        }
+        vectors.seek(0)
+        with zipfile.ZipFile(temporary, "w") as file:
+            for name, array in small.items():
+                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    npy.write_array(member, array, allow_pickle=False)
+            with file.open(_VECTORS, "w", force_zip64=True) as member:
+                shape = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), facts.dimension)}
+                npy.write_array_header_1_0(member, shape)
+                shutil.copyfileobj(vectors, member, 1 << 20)
 
 
 def _column(columns: list[tuple[NDArray[Any], ...]], place: int, dtype: type) -> NDArray[Any]:
@@ -106,7 +104,7 @@ class NumpyTemplates:
             if not isinstance(told, dict) or told.get("layout") != _LAYOUT:
                 raise BadInput(f"{path}: expected layout {_LAYOUT}; a newer version of mien made this file")
             listed = json.loads(_array(file, "identities").tobytes())
-            self._names = [(str(name), tuple(map(str, tags))) for name, tags in listed]
+            self._names = [(str(name), _several(tags, path)) for name, tags in listed]
             self._ids, self._identity = _array(file, "template_ids"), _array(file, "identity")
             self._created, self._mapped = _array(file, "created"), _array(file, "mapped")
             with file.open(_VECTORS) as member:
@@ -126,9 +124,10 @@ class NumpyTemplates:
         except BadInput:
             raise
         except _UNREADABLE as error:
-            missing = isinstance(error, FileNotFoundError)
-            reason = "there is none" if missing else "it is another file, or damaged"
-            raise BadInput(f"{self.path}: expected an .npz file that mien gallery export made: {reason}") from error
+            reason = "expected an .npz file that mien gallery export made, got another one or a damaged one"
+            if isinstance(error, OSError) and error.errno is not None:
+                reason = f"cannot be read: {os.strerror(error.errno)}"
+            raise BadInput(f"{self.path}: {reason}") from error
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """The templates in the file's order, at most ``rows`` at a time.
@@ -153,6 +152,12 @@ class NumpyTemplates:
                     self._created[part].astype(np.float64),
                     self._mapped[part].astype(np.bool_),
                 )
+
+
+def _several(tags: object, path: str) -> tuple[str, ...]:
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise BadInput(f"{path}: expected a list of text for the tags of an identity, got {tags!r:.40}")
+    return tuple(tags)
 
 
 def _array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:

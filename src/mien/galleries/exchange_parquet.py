@@ -8,6 +8,7 @@ lacks is filled in.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mien.errors import BadInput, MissingExtra, OutputError
+from mien.errors import BadInput, MissingExtra
+from mien.galleries.exchange_columns import matrix, points, require_kinds, seconds
 from mien.galleries.exchange_rows import Block, FileFacts
-from mien.types import FloatArray
+from mien.galleries.private_files import replacing_private
 
 __all__ = ["ParquetTemplates", "write_parquet"]
 
@@ -60,13 +61,13 @@ def write_parquet(path: str, facts: FileFacts, blocks: Iterator[Block], *, portr
         fields += [pa.field("portrait", pa.binary()), pa.field("landmarks", pa.list_(pa.float32(), 10))]
     metadata = {_FACTS: json.dumps({"layout": _LAYOUT, "space": facts.space, "codec": facts.codec}).encode()}
     schema = pa.schema(fields, metadata=metadata)
-    try:
-        with pq.ParquetWriter(path, schema, use_dictionary=["identity", "space"]) as writer:
-            for block in blocks:
-                writer.write_table(_table(pa, schema, facts, block))
-                yield len(block)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {_reason(error)}") from error
+    with (
+        replacing_private(path) as temporary,
+        pq.ParquetWriter(temporary, schema, use_dictionary=["identity", "space"]) as writer,
+    ):
+        for block in blocks:
+            writer.write_table(_table(pa, schema, facts, block))
+            yield len(block)
 
 
 def _table(pa: Any, schema: Any, facts: FileFacts, block: Block) -> Any:
@@ -113,20 +114,25 @@ class ParquetTemplates:
                 raise BadInput(
                     f"{path}: expected columns identity and vector, found no {' and no '.join(sorted(missing))}"
                 )
+            require_kinds(self._pa, path, {name: schema.field(name).type for name in self._columns})
+            if "portrait" in self._columns and "landmarks" not in self._columns:
+                raise BadInput(f"{path}: expected a column landmarks beside column portrait, found none")
             first = next(file.iter_batches(batch_size=1, columns=self._columns), None)
             self.facts = self._facts(first, file.metadata.num_rows, self._told(schema.metadata))
 
     def _facts(self, first: Any, rows: int, told: dict[str, Any]) -> FileFacts:
-        space = told.get("space")
-        vectors = np.empty((0, 1), np.float32)
+        space, dimension = told.get("space"), 1
         if first is not None and len(first):
-            vectors = _matrix(first.column(self._columns.index("vector")), self.path)
+            dimension = matrix(first.column(self._columns.index("vector")), self.path, 1, None).shape[1]
             if space is None and "space" in self._columns:
                 space = first.column(self._columns.index("space"))[0].as_py()
         if not isinstance(space, str) or not space:
-            raise BadInput(f"{self.path}: expected a column space that says what made the vectors, found none")
+            if not rows:
+                raise BadInput(f"{self.path}: holds no templates: a file without rows")
+            where = "in its first row" if "space" in self._columns else "there is no such column"
+            raise BadInput(f"{self.path}: expected a column space that says what made the vectors: {where}")
         portraits = {"portrait", "landmarks"} <= set(self._columns)
-        return FileFacts(space, vectors.shape[1], told.get("codec", "float32"), rows, portraits)
+        return FileFacts(space, dimension, told.get("codec", "float32"), rows, portraits)
 
     def _told(self, metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
         try:
@@ -140,7 +146,8 @@ class ParquetTemplates:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         if not os.path.isfile(self.path):
-            raise BadInput(f"{self.path}: expected a Parquet file, there is none")
+            reason = "is no file" if os.path.exists(self.path) else os.strerror(errno.ENOENT)
+            raise BadInput(f"{self.path}: cannot be read: {reason}")
         try:
             # Read ahead, all of the file would soon be in memory.
             with self._pq.ParquetFile(self.path, pre_buffer=False) as file:
@@ -148,7 +155,10 @@ class ParquetTemplates:
         except BadInput:
             raise
         except (OSError, self._pa.ArrowException, ValueError, TypeError) as error:
-            raise BadInput(f"{self.path}: expected a Parquet file of templates: {_reason(error)}") from error
+            reason = "expected a Parquet file, got another one or a damaged one"
+            if isinstance(error, PermissionError):
+                reason = f"cannot be read: {os.strerror(errno.EACCES)}"
+            raise BadInput(f"{self.path}: {reason}") from error
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """The templates in the file's order, at most ``rows`` at a time.
@@ -165,49 +175,26 @@ class ParquetTemplates:
     def _block(self, columns: dict[str, Any], start: int) -> Block:
         identities = columns["identity"].to_pylist()
         count = len(identities)
-        if any(not isinstance(name, str) for name in identities):
-            raise BadInput(f"{self.path}: expected a name in column identity, found a row without one")
+        for row, name in enumerate(identities, start):
+            if name is None:
+                raise BadInput(f"{self.path}: row {row}: expected a name in column identity, found none")
         if "space" in columns:
-            others = set(columns["space"].to_pylist()) - {self.facts.space}
-            if others:
-                raise BadInput(f"{self.path}: expected templates of {self.facts.space} alone, found {others.pop()!r}")
-        ids = columns.get("template_id")
+            for row, space in enumerate(columns["space"].to_pylist(), start):
+                if space != self.facts.space:
+                    raise BadInput(
+                        f"{self.path}: row {row}: expected templates of {self.facts.space} alone, got {space!r}"
+                    )
+        # A gallery gives new ids out; these are for people to find a template by.
+        ids = [None] * count if "template_id" not in columns else columns["template_id"].to_pylist()
         mapped = columns.get("mapped")
         tags = [None] * count if "tags" not in columns else columns["tags"].to_pylist()
         return Block(
-            np.arange(start, start + count) if ids is None else np.asarray(ids.to_pylist(), np.int64),
+            np.asarray([row if id_ is None else id_ for row, id_ in enumerate(ids, start)], np.int64),
             identities,
             [() if given is None else tuple(given) for given in tags],
-            _matrix(columns["vector"], self.path),
-            self._times(columns.get("created"), count),
+            matrix(columns["vector"], self.path, start, self.facts.dimension),
+            seconds(self._pa, columns.get("created"), count, self.path, start),
             np.zeros(count, np.bool_) if mapped is None else np.asarray(mapped.to_pylist(), np.bool_),
             columns["portrait"].to_pylist() if self.facts.portraits else None,
-            _points(columns["landmarks"]) if self.facts.portraits else None,
+            points(columns["landmarks"], self.path, start) if self.facts.portraits else None,
         )
-
-    def _times(self, column: Any, count: int) -> NDArray[np.float64]:
-        """Seconds since 1970; NaN where there is no time."""
-        if column is None:
-            return np.full(count, np.nan)
-        whole = column.cast(self._pa.timestamp("us", tz="UTC")).cast(self._pa.int64()).to_pylist()
-        return np.asarray([np.nan if time is None else time / _MICROSECONDS for time in whole], np.float64)
-
-
-def _points(column: Any) -> FloatArray:
-    rows = [[np.nan] * 10 if points is None else points for points in column.to_pylist()]
-    return np.asarray(rows, np.float32).reshape(-1, 5, 2)
-
-
-def _matrix(column: Any, path: str) -> FloatArray:
-    """A column of lists of numbers as ``(n, d) float32``."""
-    import pyarrow.compute as pc
-
-    lengths = set(pc.list_value_length(column).to_pylist())
-    if len(lengths) != 1 or not lengths - {None, 0}:
-        raise BadInput(f"{path}: expected vectors of one length in column vector, got lengths {list(lengths)[:4]}")
-    numbers = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(numbers, np.float32).reshape(len(column), -1)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

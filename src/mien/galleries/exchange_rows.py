@@ -114,6 +114,17 @@ class Portable(Protocol):
         """
         ...
 
+    def amend(self, block: Block) -> None:
+        """Add what a block knows of templates that are here already: tags to their identities, and portraits.
+
+        A gallery that keeps portraits takes one for each equal template of that identity that has none. Whoever is
+        not here is passed over.
+
+        Raises:
+            BadInput: a name or a tag does not fit.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unmigrated:
@@ -154,6 +165,11 @@ class Migration:
     left: int
     left_without_portrait: int
 
+    @property
+    def total(self) -> int:
+        """How many templates are to have one."""
+        return self.done + self.left
+
 
 @runtime_checkable
 class Migratable(Protocol):
@@ -172,11 +188,18 @@ class Migratable(Protocol):
         """How the gallery keeps what it holds."""
         ...
 
+    def plan_migration(self, target: str, dimension: int, *, method: str | None = None) -> Migration:
+        """What ``begin_migration`` would return, or the error that it would raise; nothing is changed."""
+        ...
+
     def begin_migration(self, target: str, dimension: int, *, method: str | None = None) -> Migration:
-        """Begin, or go on with a migration to the same target by the same method; any other one is dropped.
+        """Begin, or go on with a migration to the same target by the same method.
+
+        One that has no method so far takes the one that is given, and keeps what it has done.
 
         Raises:
-            GalleryError: the gallery is in that space already, or has none yet.
+            GalleryError: the gallery is in that space already or has none yet, or another migration is under way; the
+                message says how to give that up.
         """
         ...
 
@@ -188,20 +211,39 @@ class Migratable(Protocol):
         """The first ``limit`` templates of ids above ``after`` that have no new vector yet."""
         ...
 
-    def put_pending(self, rows: Sequence[tuple[int, FloatArray]], *, mapped: bool) -> int:
+    def put_pending(
+        self, rows: Sequence[tuple[int, FloatArray]], *, target: str, method: str | None = None, mapped: bool
+    ) -> int:
         """Store new vectors by template id, for good; those of templates removed meanwhile are passed over.
+
+        Args:
+            rows: template ids and vectors.
+            target: the space that the vectors are in.
+            method: what the migration was begun with.
+            mapped: whether they came out of a learned map.
 
         Returns:
             How many were stored.
+
+        Raises:
+            GalleryError: the migration under way is another one, or there is none.
         """
         ...
 
-    def finish_migration(self) -> int:
-        """Switch to the new space, if every template has its new vector: then 0, else how many have none."""
+    def finish_migration(self, target: str, *, method: str | None = None) -> int:
+        """Switch to the space ``target``, if every template has its new vector: then 0, else how many have none.
+
+        Raises:
+            GalleryError: the migration under way is another one, or there is none.
+        """
         ...
 
-    def abandon_migration(self) -> None:
-        """Drop the migration under way and what it has stored."""
+    def abandon_migration(self) -> int:
+        """Give up the migration under way, if there is one, and erase what it has stored; the old space stays.
+
+        Returns:
+            How many templates had a new vector, which is erased.
+        """
         ...
 
     def mapped(self) -> int:

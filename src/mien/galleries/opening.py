@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mien.errors import BadGallery
 from mien.galleries.memory import MemoryGallery
+from mien.galleries.options import require_no_key
 from mien.galleries.protocol import Gallery
 from mien.galleries.sql.database import Database
 from mien.galleries.sql.engine import Engine
@@ -15,6 +17,7 @@ from mien.galleries.sql.mirror import Mirror
 from mien.galleries.sql.shelf import Shelf, find_or_make
 from mien.galleries.sql.snapshot import SnapshotFile
 from mien.galleries.urls import GalleryUrl, parse_url
+from mien.galleries.vault import Vault, read_key
 
 __all__ = ["galleries_at", "open_gallery", "require_free"]
 
@@ -35,7 +38,7 @@ def open_gallery(url: str, *, create: bool = True) -> Gallery:
 
     Raises:
         BadGallery: not a gallery URL, no gallery there (with ``create=False``), a place that is something else,
-            or a gallery that was made with other options than the URL says.
+            a gallery that was made with other options than the URL says, or a key for one that is not encrypted.
         BadKey: the gallery is encrypted with another key.
         KeyMissing: the gallery is encrypted, and no key was given.
         MissingExtra: the driver that the URL needs is not installed.
@@ -49,7 +52,7 @@ def open_gallery(url: str, *, create: bool = True) -> Gallery:
         from mien.galleries.milvus import MilvusGallery
 
         return MilvusGallery(parsed, create)
-    database = _database(parsed, create)
+    database = _place(parsed, create)
     try:
         shelf = find_or_make(database, parsed, create)
         snapshot = _snapshot(parsed, shelf)
@@ -57,6 +60,23 @@ def open_gallery(url: str, *, create: bool = True) -> Gallery:
     except BaseException:
         database.close()
         raise
+
+
+def _place(url: GalleryUrl, create: bool) -> Database:
+    """The database at a URL, made where it is missing, unless no gallery could be made in it then."""
+    encrypted = bool(url.named.get("encrypted"))
+    if not create or url.mode == "ro" or not (encrypted or url.key_file is not None):
+        return _database(url, create)
+    try:
+        return _database(url, False)
+    except BadGallery as error:
+        if "no gallery at" not in error.message:
+            raise
+    if encrypted:
+        Vault.create(read_key(url.key_file, os.environ))
+    else:
+        require_no_key(url.key_file, url.shown, made=False)
+    return _database(url, True)
 
 
 def _database(url: GalleryUrl, create: bool) -> Database:
@@ -72,7 +92,7 @@ def _database(url: GalleryUrl, create: bool) -> Database:
 def _snapshot(url: GalleryUrl, shelf: Shelf) -> SnapshotFile | None:
     if url.scheme != "sqlite" or shelf.options.encrypted:
         return None
-    return SnapshotFile(Path(f"{shelf.database.place}.{shelf.gallery_id}.index"))
+    return SnapshotFile(Path(shelf.database.place), shelf.gallery_id)
 
 
 def _engine(url: GalleryUrl, shelf: Shelf, snapshot: SnapshotFile | None) -> Engine:
@@ -112,9 +132,16 @@ def require_free(url: GalleryUrl) -> None:
     """Check that a gallery can be made at a URL; makes nothing.
 
     Raises:
-        BadGallery: something else is there, or the folder does not exist.
+        BadGallery: something else is there, the folder does not exist, or a key is given and the URL does not say
+            that the gallery is to be encrypted.
+        BadKey: the key that the gallery is to be encrypted with is none.
+        KeyMissing: it is to be encrypted, and no key is given.
         GalleryError: the folder cannot be written, or the server cannot be reached.
     """
+    if url.named.get("encrypted"):
+        read_key(url.key_file, os.environ)
+    else:
+        require_no_key(url.key_file, url.shown, made=False)
     if url.scheme == "sqlite":
         from mien.galleries.sql.sqlite_file import require_place
 

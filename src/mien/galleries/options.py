@@ -12,7 +12,7 @@ from mien.errors import BadGallery
 from mien.galleries.protocol import Audit, GalleryOptions
 from mien.matching import CODECS, FUSIONS
 
-__all__ = ["STORED_OPTIONS", "from_json", "require_same", "stored_options", "to_json"]
+__all__ = ["STORED_OPTIONS", "from_json", "require_no_key", "require_same", "stored_options", "to_json"]
 
 STORED_OPTIONS = tuple(sorted(field.name for field in fields(GalleryOptions)))
 """The names of the options that are kept with a gallery."""
@@ -87,6 +87,27 @@ def require_same(named: Mapping[str, Any], held: GalleryOptions, place: str) -> 
         if getattr(held, name) != value:
             has = getattr(held, name)
             raise BadGallery(f"{place}: the gallery was made with {name}={_shown(has)}, the URL says {_shown(value)}")
+
+
+def require_no_key(key_file: str | None, place: str, *, made: bool) -> None:
+    """Check that no key is given for a gallery that is not encrypted: whoever gives one believes that it is.
+
+    Args:
+        key_file: what the URL says.
+        place: where, for messages.
+        made: whether the gallery is there already.
+
+    Raises:
+        BadGallery: one is given.
+    """
+    if key_file is not None:
+        cure = (
+            "the gallery was made without (leave the key out, or import into a new one)" if made else "or leave it out"
+        )
+        raise BadGallery(
+            f"{place}: a key is given but the gallery is not encrypted: add encrypted=yes / --encrypted"
+            f"{'; ' if made else ', '}{cure}"
+        )
 
 
 def _shown(value: object) -> str:

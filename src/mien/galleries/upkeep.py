@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["AuditRow", "Audited", "Compactable", "Encryptable", "Examinable", "Exportable"]
+from mien.galleries.progress import Progress
+
+__all__ = ["AuditRow", "Audited", "Compactable", "Encryptable", "Examinable", "ExportLogged", "Exportable"]
 
 
 class AuditRow(Protocol):
@@ -51,8 +53,8 @@ class AuditRow(Protocol):
 class Compactable(Protocol):
     """A gallery whose files can be written anew without what was removed."""
 
-    def compact(self) -> None:
-        """Give the room of what was removed back to the disk."""
+    def compact(self, *, progress: Progress | None = None) -> None:
+        """Give the room of what was removed back to the disk; ``progress`` is told how far that is."""
         ...
 
 
@@ -60,8 +62,12 @@ class Compactable(Protocol):
 class Examinable(Protocol):
     """A gallery that can be examined."""
 
-    def check(self) -> list[str]:
-        """What is wrong with the gallery, a sentence each; an empty list if it is sound."""
+    def check(self, *, progress: Progress | None = None) -> list[str]:
+        """What is wrong with the gallery, a sentence each; an empty list if it is sound.
+
+        Args:
+            progress: is told how much of it is read.
+        """
         ...
 
 
@@ -86,6 +92,22 @@ class Audited(Protocol):
         self, *, since: float | None = None, until: float | None = None, identity: str | None = None
     ) -> Iterator[AuditRow]:
         """The log, oldest first: all of it, or a time of it (seconds since 1970), or that of one enrolled identity."""
+        ...
+
+
+@runtime_checkable
+class ExportLogged(Protocol):
+    """A gallery whose log takes in that all of it was exported."""
+
+    def log_export(self, templates: int) -> None:
+        """Log an export before anything is given out, as far as the gallery's options ask for it.
+
+        Args:
+            templates: how many there are.
+
+        Raises:
+            GalleryError: the log cannot be written, and takes in everything; then nothing must be exported.
+        """
         ...
 
 

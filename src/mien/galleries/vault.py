@@ -184,7 +184,8 @@ def read_key(file: str | None, environ: Mapping[str, str]) -> bytes:
             with open(file, "rb") as stream:
                 content = stream.read(_LONGEST_KEY_FILE + 1)
         except (OSError, ValueError) as error:
-            raise KeyMissing(f"the key file {file} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "this is no path"
+            raise KeyMissing(f"the key file {file} cannot be read: {reason}") from error
         if len(content) == _KEY_BYTES and not (content.isascii() and content.decode().isprintable()):
             return content
         return _decoded(content, f"the key file {file}")

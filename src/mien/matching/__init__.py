@@ -7,6 +7,8 @@
 - ``search``: ``Snapshot``, an index at one moment, which is what is searched.
 - ``native``: the scan in C (``kernels/``); ``ranking`` and ``shortlist``: the same in NumPy.
 - ``mapping``: from one embedding space to another.
+- ``calibration``: what a score means, as a probability and as a threshold; ``calibration_fit`` finds it out, from
+  ``calibration_pairs``, with ``calibration_thresholds``.
 """
 
 from __future__ import annotations

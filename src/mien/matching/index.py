@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,21 @@ class SearchIndex:
         order = np.argsort(found)
         return found[order], matrix[order]
 
+    def ids(self) -> IntArray:
+        """``(n,)``, the ids of all templates, ascending."""
+        held = [segment.ids[segment.identities != REMOVED] for segment in self._state.segments]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *held]))
+
+    def removed_ids(self) -> IntArray:
+        """``(n,)``, the ids of removed templates whose rows are still held; after ``load`` all that the file lacks."""
+        gone = [segment.ids[segment.identities == REMOVED] for segment in self._state.segments]
+        return np.concatenate([np.empty(0, np.int64), *gone])
+
+    def rows(self, ids: ArrayLike) -> Segment:
+        """The rows of those of ``ids`` that are held, as they are stored; a copy."""
+        wanted, segments = np.unique(np.asarray(ids, np.int64)), self._state.segments
+        return taken(segments, [segment.find(wanted) for segment in segments], self.codec, self.dimension)
+
     def search(
         self,
         probes: ArrayLike,
@@ -224,24 +239,25 @@ class SearchIndex:
         """Search the index as it is now: see ``Snapshot.rank`` and ``snapshot``."""
         return self.snapshot(fusion).search(probes, names, top=top, threshold=threshold, allowed=allowed)
 
-    def save(self, path: Path, facts: Mapping[str, Any]) -> None:
+    def save(self, path: Path, facts: Mapping[str, Any], *, progress: Callable[[int], None] | None = None) -> None:
         """Write the index to a file that ``load`` maps into memory; the file appears whole or not at all.
 
         Args:
             path: where to.
             facts: what else to keep, as JSON.
+            progress: is told of templates that are written, how many more each time.
 
         Raises:
             OSError: the file cannot be written.
         """
-        write_index_file(path, self._state, facts)
+        write_index_file(path, self._state, facts, progress)
 
     @classmethod
     def load(cls, path: Path, *, threads: int | None = None) -> tuple[SearchIndex, dict[str, Any]]:
         """An index whose rows stay in the file and come into memory as they are needed, and the file's facts.
 
         Raises:
-            BadInput: the file is no index, damaged, or of a newer version.
+            BadInput: the file is no index, of another version, or damaged where that shows without reading the vectors.
             OSError: it cannot be read.
         """
         segments, dimension, codec, facts = open_index_file(path)

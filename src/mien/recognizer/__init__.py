@@ -5,7 +5,8 @@ became of each image, ``settings.py`` the settings. It wires parts together and 
 """
 
 from mien.recognizer.outcomes import FaceChoice, Outcome, one_face
+from mien.recognizer.pipeline import Pipeline
 from mien.recognizer.recognizer import OnError, Recognizer
 from mien.recognizer.settings import Settings
 
-__all__ = ["FaceChoice", "OnError", "Outcome", "Recognizer", "Settings", "one_face"]
+__all__ = ["FaceChoice", "OnError", "Outcome", "Pipeline", "Recognizer", "Settings", "one_face"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
 from mien.errors import MienError
 from mien.galleries import Gallery, NewEnrollment, Portraits
 from mien.images import ImageSource
+from mien.quality import QualityLimits
+from mien.recognizer.assessing import require_quality
 from mien.recognizer.outcomes import FaceChoice, Outcome, check_face_choice, one_face, result_of
 from mien.recognizer.pipeline import Color, Pipeline
 from mien.types import Analysis, Enrollment
@@ -22,10 +25,11 @@ def probes(
     face: FaceChoice,
     color: Color,
     tags: Collection[str],
+    limits: QualityLimits,
 ) -> Iterator[Outcome[NewEnrollment]]:
     """What is to be enrolled of each (identity, image), or why nothing is, in order.
 
-    With a portrait, if the gallery keeps them.
+    With a portrait, if the gallery keeps them. A face that does not keep the limits is refused.
     """
     check_face_choice(face)
     waiting: deque[tuple[str, ImageSource]] = deque()
@@ -35,25 +39,26 @@ def probes(
             waiting.append(item)
             yield item[1]
 
-    for outcome in _found(pipeline, sources(), color, gallery.options.portraits):
+    for outcome in _found(pipeline, sources(), color, gallery.options.portraits, limits.active):
         identity, source = waiting.popleft()
         try:
             analysis, portraits = result_of(outcome)
-            templates = one_face(analysis, face, source).templates
-            yield Outcome(outcome.size_wh, NewEnrollment(identity, templates, tags, portraits))
+            chosen = one_face(analysis, face, source)
+            require_quality(chosen.quality, limits, f" in {source}" if isinstance(source, (str, os.PathLike)) else "")
+            yield Outcome(outcome.size_wh, NewEnrollment(identity, chosen.templates, tags, portraits))
         except MienError as error:
             yield Outcome(outcome.size_wh, error)
 
 
 def _found(
-    pipeline: Pipeline, sources: Iterable[ImageSource], color: Color, portraits: bool
+    pipeline: Pipeline, sources: Iterable[ImageSource], color: Color, portraits: bool, quality: bool
 ) -> Iterator[Outcome[tuple[Analysis, Portraits | None]]]:
     """Each image's analysis and, if they are wanted, the portrait of its largest face."""
     if portraits:
-        for portrayed in pipeline.portray(sources, color):
+        for portrayed in pipeline.portray(sources, color, quality):
             yield Outcome(portrayed.size_wh, portrayed.result)
         return
-    for outcome in pipeline.analyze(sources, color, largest=False):
+    for outcome in pipeline.analyze(sources, color, largest=False, quality=quality):
         result = outcome.result
         yield Outcome(outcome.size_wh, result if isinstance(result, MienError) else (result, None))
 

@@ -18,22 +18,21 @@ from mien.matching.mapping import SpaceMap
 from mien.recognizer.portraits import chips_of
 from mien.types import FloatArray, Templates
 
-__all__ = ["begin_migration", "migrate"]
+__all__ = ["begin_migration", "migrate", "plan_migration"]
 
-_PORTRAITS_A_BATCH = 128
+# A second or so on a slow machine: so often a bar moves, and so soon an interruption is heard.
+_PORTRAITS_A_BATCH = 16
 _VECTORS_A_BATCH = 20_000
 
 _Rows = list[tuple[int, FloatArray]]
 
 
-def begin_migration(gallery: Migratable, embedder: Embedder, space_map: SpaceMap | None = None) -> Migration:
-    """Begin to move a gallery to an embedder's space, or find out how far that is, without a step of it.
-
-    A migration under way to another space, or by another map, is dropped.
+def plan_migration(gallery: Migratable, embedder: Embedder, space_map: SpaceMap | None = None) -> Migration:
+    """How much there is to do to move a gallery to an embedder's space; nothing is changed.
 
     Raises:
         GalleryError: there are templates without a portrait and no map; one by a map is under way and no map was given;
-            the gallery is in that space already or has none yet.
+            another migration is under way; the gallery is in that space already or has none yet.
         SpaceMismatch: the map is from or to another space.
     """
     if space_map is not None:
@@ -48,16 +47,28 @@ def begin_migration(gallery: Migratable, embedder: Embedder, space_map: SpaceMap
     by_map = before is not None and before.target == embedder.space and before.method is not None
     if before is not None and by_map and space_map is None:
         raise GalleryError(f"a migration by a map is under way, {before.done} templates are done: give that map again")
-    method = None if space_map is None else space_map.digest
-    state = gallery.begin_migration(embedder.space, embedder.dimension, method=method)
+    state = gallery.plan_migration(embedder.space, embedder.dimension, method=_method(space_map))
     if space_map is None and state.left_without_portrait:
-        if state.done == 0:
-            gallery.abandon_migration()
         raise GalleryError(
             f"{state.left_without_portrait} of {state.done + state.left} templates have no portrait to embed anew: "
             f"give a map from {gallery.space} to {embedder.space} (mien gallery fit-map), or enroll their photos anew"
         )
     return state
+
+
+def begin_migration(gallery: Migratable, embedder: Embedder, space_map: SpaceMap | None = None) -> Migration:
+    """Begin to move a gallery to an embedder's space, without a step of it; or find out how far it is on its way there.
+
+    Raises:
+        GalleryError: as ``plan_migration``; the gallery is then as it was.
+        SpaceMismatch: as ``plan_migration``.
+    """
+    plan_migration(gallery, embedder, space_map)
+    return gallery.begin_migration(embedder.space, embedder.dimension, method=_method(space_map))
+
+
+def _method(space_map: SpaceMap | None) -> str | None:
+    return None if space_map is None else space_map.digest
 
 
 def migrate(gallery: Migratable, embedder: Embedder, space_map: SpaceMap | None = None) -> Iterator[int]:
@@ -75,8 +86,9 @@ def migrate(gallery: Migratable, embedder: Embedder, space_map: SpaceMap | None 
         How many templates have got their new vector, after each batch.
 
     Raises:
-        GalleryError: as ``begin_migration``, or a portrait is damaged and there is no map.
-        SpaceMismatch: as ``begin_migration``.
+        GalleryError: as ``plan_migration``, a portrait is damaged and there is no map, or somebody else gave this
+            migration up and began another one.
+        SpaceMismatch: as ``plan_migration``.
     """
     state = begin_migration(gallery, embedder, space_map)
     limit = _PORTRAITS_A_BATCH if state.left > state.left_without_portrait else _VECTORS_A_BATCH
@@ -86,16 +98,18 @@ def migrate(gallery: Migratable, embedder: Embedder, space_map: SpaceMap | None 
             after = rows[-1].template_id
             yield _store(gallery, rows, embedder, space_map)
         # Whoever enrolled meanwhile enrolled in the old space.
-        if gallery.finish_migration() == 0:
+        if gallery.finish_migration(embedder.space, method=_method(space_map)) == 0:
             return
 
 
 def _store(gallery: Migratable, rows: list[Unmigrated], embedder: Embedder, space_map: SpaceMap | None) -> int:
     """Make and store the new vectors of some templates; how many were stored."""
     embedded, unseen = _embedded(rows, embedder)
-    stored = gallery.put_pending(embedded, mapped=False) if embedded else 0
+    target, method = embedder.space, _method(space_map)
+    stored = gallery.put_pending(embedded, target=target, method=method, mapped=False) if embedded else 0
     if unseen:
-        stored += gallery.put_pending(_mapped(gallery, unseen, space_map), mapped=True)
+        new = _mapped(gallery, unseen, space_map)
+        stored += gallery.put_pending(new, target=target, method=method, mapped=True)
     return stored
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "answer",
     "check_face_choice",
     "closed",
+    "mapped",
     "one_face",
     "result_of",
 ]
@@ -30,6 +31,7 @@ Batch: TypeAlias = Iterable[ImageSource]
 FaceChoice = Literal["single", "largest"]
 OnError = Literal["raise", "return"]
 _Result = TypeVar("_Result")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,14 @@ def answer(
     with closed(work(sources)) as outcomes:  # an error leaves no window of images waiting in it
         results = [result_of(o) if errors == "raise" else o.result for o in outcomes]
     return results if is_batch else results[0]
+
+
+def mapped(outcomes: Iterator[Outcome[_Result]], work: Callable[[_Result], _Made]) -> Iterator[Outcome[_Made]]:
+    """What ``work`` makes of each result; errors keep their places."""
+    with closed(outcomes):
+        for outcome in outcomes:
+            result = outcome.result
+            yield Outcome(outcome.size_wh, result if isinstance(result, MienError) else work(result))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 
 from mien.errors import BadInput, MienError
@@ -11,7 +12,39 @@ from mien.recognizer.outcomes import Outcome, one_face
 from mien.recognizer.recognizer import Recognizer
 from mien.types import Templates
 
-__all__ = ["paired_templates"]
+__all__ = ["paired_templates", "require_enough"]
+
+# As ``mien.matching.mapping.fit_map`` has them.
+_FEWEST_PEOPLE = 10
+_HELD_OUT = 0.3
+
+
+def require_enough(images: Iterable[int], fmr: float) -> None:
+    """Check, before any image is looked at, that a map fitted on these people could be measured.
+
+    What passes may still turn out too little: the held-out people are drawn at random, and faces may not be found.
+
+    Args:
+        images: how many there are of each person.
+        fmr: the false match rate at which the map's loss is to be measured, 0..1.
+
+    Raises:
+        BadInput: whoever is held out, there are too few people or pairs.
+    """
+    counts = sorted((count for count in images if count), reverse=True)
+    if len(counts) < _FEWEST_PEOPLE:
+        raise BadInput(f"expected at least {_FEWEST_PEOPLE} people to fit a map on, got {len(counts)}")
+    if counts[0] < 2:
+        raise BadInput("expected people of several images each to measure a map on, got one image of each")
+    held_out = counts[: round(len(counts) * _HELD_OUT)]
+    pairs = (sum(held_out) ** 2 - sum(count**2 for count in held_out)) // 2
+    wanted = math.ceil(1 / fmr)
+    if pairs < wanted:
+        raise BadInput(
+            f"to measure a map at a false match rate of {fmr:g}, expected at least {wanted} pairs of images of "
+            f"different people among the three tenths of them that are held out, got {pairs} at best "
+            f"({len(counts)} people with {sum(counts)} images); take more people, with more images each"
+        )
 
 
 def paired_templates(

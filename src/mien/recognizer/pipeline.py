@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -21,9 +21,11 @@ from mien.embedding import Embedder
 from mien.errors import BadImage, BadInput, MienError, RuntimeFailed
 from mien.galleries import Portraits
 from mien.images import ImageSource, Picture, open_image
+from mien.quality import MeasuredScorer, QualityScorer
+from mien.recognizer.assessing import assess_image, quality_matrices, upright_faces
 from mien.recognizer.outcomes import Outcome
 from mien.recognizer.portraits import portrait_matrices, take_portraits
-from mien.types import Analysis, Chips, Faces, FloatArray, ImageArray, Templates
+from mien.types import Analysis, Chips, Faces, FloatArray, ImageArray, Quality, Templates
 
 __all__ = ["Color", "Decoded", "Pipeline", "windows"]
 
@@ -118,44 +120,84 @@ class Pipeline:
         embedder: makes the templates.
         batch: images in a window.
         max_pixels: largest image that is decoded.
+        scorer: sums up the quality of faces, where it is asked for.
     """
 
     detector: Detector
     embedder: Embedder
     batch: int
     max_pixels: int
+    scorer: QualityScorer = field(default_factory=lambda: MeasuredScorer(confidence=False))
 
     def detect(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Faces]]:
         """Faces of each source, in order; with ``largest`` at most one a source."""
 
         def work(decoded: list[Decoded]) -> list[Faces | MienError]:
-            return [*self._find(decoded, largest)]
+            return [*self.find(decoded, largest)]
 
         return self._run(sources, color, work)
 
-    def analyze(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Analysis]]:
-        """Analysis of each source, in order; with ``largest`` of at most one face a source."""
-        return self._run(sources, color, lambda decoded: self._analyses(decoded, largest))
+    def assess(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Quality]]:
+        """Quality of each source's faces, in order; with ``largest`` of at most one face a source."""
 
-    def portray(self, sources: Iterable[ImageSource], color: Color) -> Iterator[Outcome[tuple[Analysis, Portraits]]]:
+        def work(decoded: list[Decoded]) -> list[Quality | MienError]:
+            seen = self._upright(decoded, largest)
+            return [self._quality(item, faces, turn) for item, (faces, turn) in zip(decoded, seen, strict=True)]
+
+        return self._run(sources, color, work)
+
+    def analyze(
+        self, sources: Iterable[ImageSource], color: Color, largest: bool, quality: bool = False
+    ) -> Iterator[Outcome[Analysis]]:
+        """Analysis of each source, in order; with ``largest`` of at most one face a source.
+
+        With ``quality``, photos that lie on a side or upside down are found out, and their faces are those of the
+        upright photo.
+        """
+        return self._run(sources, color, lambda decoded: self._analyses(decoded, largest, quality))
+
+    def portray(
+        self, sources: Iterable[ImageSource], color: Color, quality: bool = False
+    ) -> Iterator[Outcome[tuple[Analysis, Portraits]]]:
         """As ``analyze``, with the portrait of each source's largest face, if it has any."""
 
         def work(decoded: list[Decoded]) -> list[tuple[Analysis, Portraits] | MienError]:
             return [
                 found if isinstance(found, MienError) else self._portrayed(item, found)
-                for item, found in zip(decoded, self._analyses(decoded, False), strict=True)
+                for item, found in zip(decoded, self._analyses(decoded, False, quality), strict=True)
             ]
 
         return self._run(sources, color, work)
 
-    def _analyses(self, decoded: list[Decoded], largest: bool) -> list[Analysis | MienError]:
-        faces = self._find(decoded, largest)
-        cut = [self._cut(d, f) for d, f in zip(decoded, faces, strict=True)]
-        templates = iter(self._embed([c for c in cut if isinstance(c, Chips)]))
-        return [
-            Analysis(d.picture.size_wh, f, c, next(templates)) if isinstance(c, Chips) else c
-            for d, f, c in zip(decoded, faces, cut, strict=True)
-        ]
+    def _analyses(self, decoded: list[Decoded], largest: bool, quality: bool) -> list[Analysis | MienError]:
+        seen = self._upright(decoded, largest) if quality else [(faces, 0) for faces in self.find(decoded, largest)]
+        cut = [self.cut(d, faces) for d, (faces, _) in zip(decoded, seen, strict=True)]
+        templates = iter(self.embed([c for c in cut if isinstance(c, Chips)]))
+        analyses: list[Analysis | MienError] = []
+        for item, (faces, turn), chips in zip(decoded, seen, cut, strict=True):
+            measured = self._quality(item, faces, turn) if quality else None
+            if isinstance(chips, MienError):
+                analyses.append(chips)
+                continue
+            vectors = next(templates)
+            if isinstance(measured, MienError):
+                analyses.append(measured)
+            else:
+                analyses.append(Analysis(item.picture.size_wh, faces, chips, vectors, measured))
+        return analyses
+
+    def _upright(self, decoded: list[Decoded], largest: bool) -> list[tuple[Faces, int]]:
+        """Each picture's faces, and the turn in degrees that makes it upright."""
+        found = self.detector.detect([d.pixels for d in decoded], [d.picture.size_wh for d in decoded])
+        seen = upright_faces(self.detector, [d.pixels for d in decoded], [d.reduction for d in decoded], found)
+        return [(faces.largest() if largest else faces, turn) for faces, turn in seen]
+
+    def _quality(self, decoded: Decoded, faces: Faces, turn: int) -> Quality | MienError:
+        try:
+            pixels, reduction = _fine_enough(decoded, quality_matrices(faces))
+        except MienError as error:
+            return error
+        return assess_image(pixels, reduction, decoded.picture.size_wh, faces, turn, self.scorer)
 
     def _run(
         self,
@@ -216,11 +258,23 @@ class Pipeline:
         if window:
             yield window
 
-    def _find(self, decoded: list[Decoded], largest: bool) -> list[Faces]:
+    def decode(self, source: ImageSource, color: Color = "rgb") -> Decoded:
+        """One source's pixels, at the reduction at which they will be looked at.
+
+        Raises:
+            BadImage: it cannot be used.
+        """
+        decoded = _decode(self._plan(source, color))
+        if isinstance(decoded, MienError):
+            raise decoded
+        return decoded
+
+    def find(self, decoded: list[Decoded], largest: bool = False) -> list[Faces]:
+        """The faces of each picture; with ``largest`` at most one a picture."""
         faces = self.detector.detect([d.pixels for d in decoded], [d.picture.size_wh for d in decoded])
         return [f.largest() for f in faces] if largest else faces
 
-    def _cut(self, decoded: Decoded, faces: Faces) -> Chips | MienError:
+    def cut(self, decoded: Decoded, faces: Faces) -> Chips | MienError:
         """The chips of one image."""
         matrices = chip_matrices(faces, self.embedder.reference)
         try:
@@ -237,7 +291,7 @@ class Pipeline:
             return error
         return analysis, take_portraits(pixels, faces, reduction)
 
-    def _embed(self, chips: list[Chips]) -> list[Templates]:
+    def embed(self, chips: list[Chips]) -> list[Templates]:
         """Templates of every image's chips, all of them through the network together."""
         size = self.embedder.chip_size
         pixels = np.concatenate([c.pixels for c in chips] or [np.empty((0, size, size, 3), np.uint8)])

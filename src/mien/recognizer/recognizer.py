@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
-from mien.detection import Detector, make_detector
-from mien.embedding import Embedder, make_embedder
-from mien.errors import BadInput, MienError
+from mien.detection import Detector
+from mien.embedding import Embedder
+from mien.errors import MienError
 from mien.galleries import Gallery, Searchable
 from mien.images import ImageSource
-from mien.matching import paired_scores
+from mien.matching.calibration import Calibration, find_calibration
+from mien.quality import MeasuredScorer
+from mien.recognizer.calls import Analyzing, Detecting, Enrolling, Identifying
+from mien.recognizer.deciding import Decisions
 from mien.recognizer.enrolling import probes, store
-from mien.recognizer.outcomes import Batch, FaceChoice, OnError, Outcome, answer, closed, one_face, result_of
+from mien.recognizer.loading import Models
+from mien.recognizer.outcomes import Batch, FaceChoice, OnError, Outcome, answer, closed, mapped, one_face, result_of
 from mien.recognizer.pipeline import Color, Pipeline, windows
 from mien.recognizer.settings import Settings
-from mien.runtimes import LazyNetwork, load_network
-from mien.types import Analysis, Enrollment, Faces, ImageArray, Match, Templates, Verification
-from mien.zoo import Card, card, resolve
+from mien.types import Analysis, Enrollment, Faces, ImageArray, Match, Quality, Templates, Verification
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Batch", "OnError", "Recognizer"]
 
@@ -32,35 +37,30 @@ class Recognizer:
     ``"raise"``, the default, the first one is raised. ``color="bgr"`` says that arrays are blue first.
 
     Args:
-        settings: which models and how; None for ``Settings()``.
+        settings: which models and how; None for ``Settings()``. Its calibration, or the one that is found for the
+            embedder's space, becomes the attribute ``calibration``: what scores mean, or None.
         detector: a detector of your own instead of the settings' one.
         embedder: an embedder of your own instead of the settings' one.
 
     Raises:
         BadSettings: the settings are not valid.
         ModelNotFound: no card has the detector's or the embedder's name.
+        SpaceMismatch: the settings' calibration is for another space.
+        BadInput: the calibration's file is missing or damaged.
     """
 
     def __init__(
         self, settings: Settings | None = None, *, detector: Detector | None = None, embedder: Embedder | None = None
     ) -> None:
         self.settings = Settings() if settings is None else settings
-        self._networks: list[LazyNetwork] = []
-        if detector is None:
-            found = card(self.settings.detector)
-            detector = make_detector(found, self._lazy(found), self.settings.detector_options())
-        if embedder is None:
-            found = card(self.settings.embedder)
-            embedder = make_embedder(found, self._lazy(found), flip=self.settings.flip)
-        self.detector: Detector = detector
-        self.embedder: Embedder = embedder
-        self._pipeline = Pipeline(detector, embedder, self.settings.batch, self.settings.max_pixels)
-
-    def _lazy(self, model: Card) -> LazyNetwork:
-        options = self.settings.runtime_options()
-        network = LazyNetwork(lambda: load_network(resolve(model), options))
-        self._networks.append(network)
-        return network
+        self._models = Models(self.settings)
+        self.detector: Detector = self._models.detector() if detector is None else detector
+        self.embedder: Embedder = self._models.embedder() if embedder is None else embedder
+        scorer = MeasuredScorer(confidence=detector is None and self._models.detector_is_yunet)
+        self._limits = self.settings.quality_limits()
+        self._pipeline = Pipeline(self.detector, self.embedder, self.settings.batch, self.settings.max_pixels, scorer)
+        self.calibration: Calibration | None = find_calibration(self.space, self.settings.calibration)
+        self._decisions = Decisions(self.space, self.threshold, self.calibration)
 
     @property
     def space(self) -> str:
@@ -72,6 +72,22 @@ class Recognizer:
         """The score from which two templates match: the settings', or else the embedder's own."""
         return self.embedder.threshold if self.settings.threshold is None else self.settings.threshold
 
+    def threshold_at(
+        self, *, fmr: float | None = None, fpir: float | None = None, gallery: Searchable | None = None
+    ) -> float:
+        """The threshold for a false match rate, or for a false positive identification rate in a gallery of its size.
+
+        Raises:
+            CalibrationNotFound: there is no calibration for this space.
+            BadInput: not exactly one rate was given, or it is out of range, or ``fpir`` came without a gallery.
+        """
+        return self._decisions.threshold_at(fmr, fpir, gallery)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The steps that all calls go through, for who wants them one by one."""
+        return self._pipeline
+
     def warmup(self) -> Recognizer:
         """Load the models now (finding, checking and converting their files if need be); returns itself.
 
@@ -80,23 +96,20 @@ class Recognizer:
             HashMismatch: a model's file is not the one its card names.
             LicenseRefused: a model's license awaits the user's consent.
         """
-        for network in self._networks:
-            network.load()
+        self._models.load()
         return self
 
     # A str fits both the overload for one image and that for a batch: the one image stands first, and wins.
     @overload
     def detect(  # type: ignore[overload-overlap]
-        self, source: ImageSource, *, errors: OnError = ..., largest: bool = ..., color: Color = ...
+        self, source: ImageSource, *, errors: OnError = ..., **more: Unpack[Detecting]
     ) -> Faces: ...
     @overload
     def detect(
-        self, source: Batch, *, errors: Literal["return"], largest: bool = ..., color: Color = ...
+        self, source: Batch, *, errors: Literal["return"], **more: Unpack[Detecting]
     ) -> list[Faces | MienError]: ...
     @overload
-    def detect(
-        self, source: Batch, *, errors: Literal["raise"] = ..., largest: bool = ..., color: Color = ...
-    ) -> list[Faces]: ...
+    def detect(self, source: Batch, *, errors: Literal["raise"] = ..., **more: Unpack[Detecting]) -> list[Faces]: ...
     def detect(
         self, source: object, *, errors: OnError = "raise", largest: bool = False, color: Color = "rgb"
     ) -> object:
@@ -115,24 +128,57 @@ class Recognizer:
 
     @overload
     def analyze(  # type: ignore[overload-overlap]
-        self, source: ImageSource, *, errors: OnError = ..., largest: bool = ..., color: Color = ...
+        self, source: ImageSource, *, errors: OnError = ..., **more: Unpack[Analyzing]
     ) -> Analysis: ...
     @overload
     def analyze(
-        self, source: Batch, *, errors: Literal["return"], largest: bool = ..., color: Color = ...
+        self, source: Batch, *, errors: Literal["return"], **more: Unpack[Analyzing]
     ) -> list[Analysis | MienError]: ...
     @overload
     def analyze(
-        self, source: Batch, *, errors: Literal["raise"] = ..., largest: bool = ..., color: Color = ...
+        self, source: Batch, *, errors: Literal["raise"] = ..., **more: Unpack[Analyzing]
     ) -> list[Analysis]: ...
     def analyze(
-        self, source: object, *, errors: OnError = "raise", largest: bool = False, color: Color = "rgb"
+        self,
+        source: object,
+        *,
+        errors: OnError = "raise",
+        largest: bool = False,
+        color: Color = "rgb",
+        quality: bool = False,
     ) -> object:
         """Faces, chips and templates of an image (``Analysis``) or of each image of a batch (a list).
 
+        With ``quality``, their quality too, and photos that lie on a side or upside down are seen as if upright (see
+        ``assess``). The other arguments and the errors are those of ``detect``.
+        """
+
+        def analyses(sources: Iterable[ImageSource]) -> Iterator[Outcome[Analysis]]:
+            return self.iter_analyze(sources, largest=largest, color=color, quality=quality)
+
+        return answer(source, errors, analyses)
+
+    @overload
+    def assess(  # type: ignore[overload-overlap]
+        self, source: ImageSource, *, errors: OnError = ..., **more: Unpack[Detecting]
+    ) -> Quality: ...
+    @overload
+    def assess(
+        self, source: Batch, *, errors: Literal["return"], **more: Unpack[Detecting]
+    ) -> list[Quality | MienError]: ...
+    @overload
+    def assess(self, source: Batch, *, errors: Literal["raise"] = ..., **more: Unpack[Detecting]) -> list[Quality]: ...
+    def assess(
+        self, source: object, *, errors: OnError = "raise", largest: bool = False, color: Color = "rgb"
+    ) -> object:
+        """How good the faces of an image are (``Quality``), or those of each image of a batch (a list).
+
+        A photo in which nothing is found, or nothing surely, is looked at from its other sides too. If it lies on a
+        side or upside down, its faces are measured as if it were upright, and ``face_rotation`` is not 0.
+
         The arguments and errors are those of ``detect``.
         """
-        return answer(source, errors, lambda sources: self.iter_analyze(sources, largest=largest, color=color))
+        return answer(source, errors, lambda sources: self.iter_assess(sources, largest=largest, color=color))
 
     def iter_detect(
         self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb"
@@ -141,10 +187,16 @@ class Recognizer:
         return self._pipeline.detect(sources, color, largest)
 
     def iter_analyze(
-        self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb"
+        self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb", quality: bool = False
     ) -> Iterator[Outcome[Analysis]]:
         """Analysis of each image of a stream, in order, in constant memory; errors come as outcomes."""
-        return self._pipeline.analyze(sources, color, largest)
+        return self._pipeline.analyze(sources, color, largest, quality)
+
+    def iter_assess(
+        self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb"
+    ) -> Iterator[Outcome[Quality]]:
+        """Quality of each image's faces of a stream, in order, in constant memory; errors come as outcomes."""
+        return self._pipeline.assess(sources, color, largest)
 
     def embed(self, chips: ImageArray) -> Templates:
         """Templates of chips that are aligned already: ``(n, S, S, 3) uint8`` RGB, S the embedder's chip size.
@@ -192,37 +244,15 @@ class Recognizer:
             SpaceMismatch: they are not both of this recognizer's space.
             BadInput: one is not of length 1.
         """
-        for templates in (a, b):
-            templates.require_space(self.space)
-            if len(templates) != 1:
-                raise BadInput(f"expected one template, got {len(templates)}")
-        limit = self.threshold if threshold is None else threshold
-        score = float(paired_scores(a.vectors, b.vectors)[0])
-        return Verification(score, score >= limit, limit, None, self.space)
+        return self._decisions.compare(a, b, threshold)
 
     @overload
     def enroll(  # type: ignore[overload-overlap]
-        self,
-        gallery: Gallery,
-        identity: str,
-        source: ImageSource,
-        *,
-        errors: OnError = ...,
-        face: FaceChoice = ...,
-        tags: Collection[str] = ...,
-        color: Color = ...,
+        self, gallery: Gallery, identity: str, source: ImageSource, *, errors: OnError = ..., **more: Unpack[Enrolling]
     ) -> Enrollment: ...
     @overload
     def enroll(
-        self,
-        gallery: Gallery,
-        identity: str,
-        source: Batch,
-        *,
-        errors: Literal["return"],
-        face: FaceChoice = ...,
-        tags: Collection[str] = ...,
-        color: Color = ...,
+        self, gallery: Gallery, identity: str, source: Batch, *, errors: Literal["return"], **more: Unpack[Enrolling]
     ) -> list[Enrollment | MienError]: ...
     @overload
     def enroll(
@@ -232,9 +262,7 @@ class Recognizer:
         source: Batch,
         *,
         errors: Literal["raise"] = ...,
-        face: FaceChoice = ...,
-        tags: Collection[str] = ...,
-        color: Color = ...,
+        **more: Unpack[Enrolling],
     ) -> list[Enrollment]: ...
     def enroll(
         self,
@@ -264,13 +292,14 @@ class Recognizer:
             NoFace: an image shows no face.
             SeveralFaces: an image shows several, and ``face`` is ``"single"``.
             BadImage: an image cannot be used.
+            QualityRefused: a face is not good enough for ``settings.quality``.
             SpaceMismatch: the gallery holds templates of another space.
             GalleryError: the gallery could not store them.
         """
 
         def enrolled(sources: Iterable[ImageSource]) -> Iterator[Outcome[Enrollment]]:
             items = ((identity, source) for source in sources)
-            ready = list(probes(self._pipeline, gallery, items, face, color, tags))
+            ready = list(probes(self._pipeline, gallery, items, face, color, tags, self._limits))
             if errors == "raise":
                 for outcome in ready:
                     result_of(outcome)
@@ -295,44 +324,22 @@ class Recognizer:
             SpaceMismatch: the gallery holds templates of another space.
             GalleryError: the gallery could not store them.
         """
-        for ready in windows(probes(self._pipeline, gallery, items, face, color, tags), self.settings.batch):
+        for ready in windows(
+            probes(self._pipeline, gallery, items, face, color, tags, self._limits), self.settings.batch
+        ):
             yield from store(gallery, ready)
 
     @overload
     def identify(  # type: ignore[overload-overlap]
-        self,
-        gallery: Searchable,
-        source: ImageSource,
-        *,
-        errors: OnError = ...,
-        top: int = ...,
-        threshold: float | None = ...,
-        tags: Collection[str] | None = ...,
-        color: Color = ...,
+        self, gallery: Searchable, source: ImageSource, *, errors: OnError = ..., **more: Unpack[Identifying]
     ) -> list[list[Match]]: ...
     @overload
     def identify(
-        self,
-        gallery: Searchable,
-        source: Batch,
-        *,
-        errors: Literal["return"],
-        top: int = ...,
-        threshold: float | None = ...,
-        tags: Collection[str] | None = ...,
-        color: Color = ...,
+        self, gallery: Searchable, source: Batch, *, errors: Literal["return"], **more: Unpack[Identifying]
     ) -> list[list[list[Match]] | MienError]: ...
     @overload
     def identify(
-        self,
-        gallery: Searchable,
-        source: Batch,
-        *,
-        errors: Literal["raise"] = ...,
-        top: int = ...,
-        threshold: float | None = ...,
-        tags: Collection[str] | None = ...,
-        color: Color = ...,
+        self, gallery: Searchable, source: Batch, *, errors: Literal["raise"] = ..., **more: Unpack[Identifying]
     ) -> list[list[list[Match]]]: ...
     def identify(
         self,
@@ -363,17 +370,8 @@ class Recognizer:
             SpaceMismatch: the gallery holds templates of another space.
             GalleryError: the gallery could not be read.
         """
-
-        def identified(sources: Iterable[ImageSource]) -> Iterator[Outcome[list[list[Match]]]]:
-            for outcome in self.iter_analyze(sources, color=color):
-                result = outcome.result
-                if isinstance(result, Analysis):
-                    found = self.search(gallery, result.templates, top=top, threshold=threshold, tags=tags)
-                    yield Outcome(outcome.size_wh, found)
-                else:
-                    yield Outcome(outcome.size_wh, result)
-
-        return answer(source, errors, identified)
+        search = self._decisions.searching(gallery, top, threshold, tags)
+        return answer(source, errors, lambda sources: mapped(self.iter_analyze(sources, color=color), search))
 
     def search(
         self,
@@ -383,7 +381,8 @@ class Recognizer:
         top: int = 1,
         threshold: float | None = None,
         tags: Collection[str] | None = None,
+        enrolled: int | None = None,
     ) -> list[list[Match]]:
-        """Candidates for each template; ``threshold`` None for ``self.threshold``. Errors as in ``identify``."""
-        limit = self.threshold if threshold is None else threshold
-        return gallery.search(templates, top=top, threshold=limit, tags=tags)
+        """Candidates for each template, as in ``identify``; ``enrolled`` spares counting the gallery's templates."""
+        count = (lambda: len(gallery)) if enrolled is None else (lambda: enrolled)
+        return self._decisions.search(gallery, templates, top, threshold, tags, count)

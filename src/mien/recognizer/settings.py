@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from mien.detection import DetectorOptions
 from mien.errors import BadSettings
+from mien.quality import QualityLimits
 from mien.runtimes import RuntimeOptions
 
 __all__ = ["Settings"]
@@ -45,6 +46,9 @@ class Settings(BaseSettings):
         max_overlap: overlap of two boxes above which the weaker one is dropped, 0..1.
         flip: average each template with that of the mirrored chip, at twice the time.
         threshold: comparison score from which two templates match; None for the model card's.
+        calibration: a file that ``mien calibrate`` made, for the embedder's space; None for the one in the cache
+            folder or, without it, the one that comes with mien.
+        quality: what a face must be like to be enrolled: ``default``, ``strict``, ``off``, or limits of your own.
         batch: images that go through the pipeline together.
         max_pixels: largest image that is decoded, in pixels.
 
@@ -65,6 +69,8 @@ class Settings(BaseSettings):
     max_overlap: float = Field(default=0.3, gt=0, le=1)
     flip: bool = False
     threshold: float | None = Field(default=None, ge=-1, le=1)
+    calibration: Path | None = None
+    quality: QualityLimits | Literal["strict", "default", "off"] = "default"
     batch: int = Field(default=16, ge=1, le=4096)
     max_pixels: int = Field(default=100_000_000, ge=1)
 
@@ -72,7 +78,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise BadSettings("; ".join(map(_told, error.errors(include_url=False)))) from error
+            raise BadSettings("; ".join(map(_told, _faults(error)))) from error
         except SettingsError as error:  # a variable whose text is not the JSON that its type needs
             raise BadSettings(f"{error}: expected JSON, as in MIEN_PROVIDERS='[\"CPUExecutionProvider\"]'") from error
         unknown = {v for v in os.environ if v.startswith("MIEN_") and v not in _OTHER_VARIABLES} - {
@@ -112,14 +118,24 @@ class Settings(BaseSettings):
         """The part that is the detector's."""
         return DetectorOptions(self.min_face, self.min_score, self.max_overlap)
 
+    def quality_limits(self) -> QualityLimits:
+        """What enrollment checks, the profile's limits filled in."""
+        return QualityLimits.model_validate(self.quality)
+
 
 def _known() -> str:
     return ", ".join(Settings.model_fields)
 
 
+def _faults(error: ValidationError) -> list[Mapping[str, Any]]:
+    """Pydantic's errors, without those that only say that a table of limits is no profile's name either."""
+    return [f for f in error.errors(include_url=False) if not str(f["loc"][-1]).startswith("literal[")]
+
+
 def _told(fault: Mapping[str, Any]) -> str:
     """One of pydantic's errors in a line: which setting, what is wrong, what was given."""
-    name = ".".join(map(str, fault["loc"]))
+    name = ".".join(str(part) for part in fault["loc"] if part != QualityLimits.__name__)
     if fault["type"] == "extra_forbidden":
-        return f"{name}: no such setting; known: {_known()}"
+        known = _known() if len(fault["loc"]) == 1 else ", ".join(QualityLimits.model_fields)
+        return f"{name}: no such setting; known: {known}"
     return f"{name}: {fault['msg']}, got {fault['input']!r}"

@@ -7,6 +7,7 @@ A model is a card (TOML): name, license, sha256, sources, input and output. ``ca
 - ``registry``: the cards that come with mien and the user's own.
 - ``store``: find, check, convert and keep a model's file. ``sources`` looks on this machine, ``download`` on
   the network, ``converters`` rewrites files into plain ONNX.
+- ``fusing``: cards of several embedders together.
 - ``additions`` and ``inspection``: a user's own file, and whether it fits its card.
 - ``consents``: the user's yes to non-commercial licenses.
 - ``cache``: where all this is kept, whole-file writes, locks.
@@ -14,11 +15,12 @@ A model is a card (TOML): name, license, sha256, sources, input and output. ``ca
 
 from __future__ import annotations
 
-from mien.zoo.additions import add
+from mien.zoo.additions import add, add_fused
 from mien.zoo.cache import cache_dir
 from mien.zoo.consents import accept_license, license_accepted
-from mien.zoo.registry import card, cards, templates
-from mien.zoo.schema import Card, EmbeddingFacts, FileFacts, InputFacts, LicenseFacts
+from mien.zoo.fusing import fuse
+from mien.zoo.registry import card, cards, part_cards, templates
+from mien.zoo.schema import Card, EmbeddingFacts, FileFacts, InputFacts, LicenseFacts, PartFacts
 from mien.zoo.sources import Progress
 from mien.zoo.store import check, is_present, resolve
 
@@ -28,15 +30,19 @@ __all__ = [
     "FileFacts",
     "InputFacts",
     "LicenseFacts",
+    "PartFacts",
     "Progress",
     "accept_license",
     "add",
+    "add_fused",
     "cache_dir",
     "card",
     "cards",
     "check",
+    "fuse",
     "is_present",
     "license_accepted",
+    "part_cards",
     "resolve",
     "templates",
 ]

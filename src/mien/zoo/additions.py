@@ -12,11 +12,11 @@ from mien.zoo.consents import accept_license as record_consent
 from mien.zoo.consents import require_license
 from mien.zoo.inspection import misfit, output_dimension, read_signature
 from mien.zoo.registry import card as known_card
-from mien.zoo.registry import is_builtin, template, templates, user_card_path
+from mien.zoo.registry import is_builtin, part_cards, template, templates, user_card_path
 from mien.zoo.schema import Card, is_name, parse_card, read_toml, to_toml
 from mien.zoo.store import converter_of, kept_path
 
-__all__ = ["add"]
+__all__ = ["add", "add_fused"]
 
 
 def add(file: Path, card_toml: Path | str, *, name: str | None = None, accept_license: bool = False) -> Card:
@@ -76,6 +76,23 @@ def add(file: Path, card_toml: Path | str, *, name: str | None = None, accept_li
         shutil.copyfile(file, temporary)
         # The file may have changed since it was hashed.
         require_sha256(temporary, digest)
+    with locked(f"card-{card.name}"):
+        write_text(user_card_path(card.name), to_toml(card))
+    return card
+
+
+def add_fused(card: Card) -> Card:
+    """Keep a fused card (``mien.zoo.fuse``) among the user's own; returns it.
+
+    Raises:
+        BadCard: it is no fused card, its name is taken, or its parts are not what it says.
+        ModelNotFound: there is no card of a part's name.
+        CacheError: the cache folder cannot be written.
+    """
+    if not card.parts:
+        raise BadCard(f"{card.name}: expected a fused card, got family {card.family}")
+    part_cards(card)
+    _require_free_name(card)
     with locked(f"card-{card.name}"):
         write_text(user_card_path(card.name), to_toml(card))
     return card

@@ -9,7 +9,7 @@ from mien.errors import BadCard, ModelNotFound
 from mien.zoo.cache import cache_dir
 from mien.zoo.schema import Card, is_name, parse_card, read_toml
 
-__all__ = ["card", "cards", "is_builtin", "template", "templates", "user_card_path"]
+__all__ = ["card", "cards", "is_builtin", "part_cards", "template", "templates", "user_card_path"]
 
 _BUILTIN = Path(__file__).parent / "cards"
 _TEMPLATES = _BUILTIN / "templates"
@@ -39,6 +39,26 @@ def cards() -> list[Card]:
         BadCard: a card's file is malformed, or has the name of one of mien's own.
     """
     return [card(name) for name in _names()]
+
+
+def part_cards(fused: Card) -> list[Card]:
+    """The cards of a fused card's parts, in order; empty for any other card.
+
+    Raises:
+        ModelNotFound: there is none of a part's name.
+        BadCard: a part's file is another one by now, or it is no embedder with a file.
+    """
+    found = []
+    for part in fused.parts:
+        one = card(part.card)
+        if one.task != "embedder" or one.parts:
+            raise BadCard(f"{fused.name}: part {part.card}: expected an embedder with a file of its own")
+        if one.file.sha256 != part.sha256:
+            raise BadCard(
+                f"{fused.name}: part {part.card}: expected the file with sha256 {part.sha256}, got {one.file.sha256}"
+            )
+        found.append(one)
+    return found
 
 
 def is_builtin(name: str) -> bool:

@@ -6,11 +6,12 @@ of range are refused with the file's and the field's name.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -30,6 +31,9 @@ __all__ = [
     "FileFacts",
     "InputFacts",
     "LicenseFacts",
+    "PartFacts",
+    "Point",
+    "fingerprint",
     "is_loopback",
     "is_name",
     "parse_card",
@@ -38,7 +42,8 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_TASKS = {"yunet": "detector", "scrfd": "detector", "arcface": "embedder"}
+_TASKS = {"yunet": "detector", "scrfd": "detector", "arcface": "embedder", "fused": "embedder"}
+_WEIGHTS_OFF = 1e-6
 Point = tuple[float, float]
 
 
@@ -149,8 +154,25 @@ class EmbeddingFacts(_Facts):
     threshold_note: str = ""
 
 
+class PartFacts(_Facts):
+    """One of the embedders that a fused card is made of.
+
+    Attributes:
+        card: its card's name.
+        sha256: of its file.
+        weight: its share of the comparison score; those of all parts add up to 1.
+    """
+
+    card: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    weight: float = Field(gt=0, lt=1)
+
+
 class Card(_Facts):
     """A model: what it does, where its file is, its license, its input and its output.
+
+    A card of family ``fused`` has no file: it names other embedders, whose templates, weighted and put one behind the
+    other, are its own. Its ``file.sha256`` is the ``fingerprint`` of what it is made of.
 
     Attributes:
         name: what users call it; see ``is_name``.
@@ -161,16 +183,18 @@ class Card(_Facts):
         license: the weights' terms.
         input: the model's input.
         embedding: the output of an embedder; None for detectors.
+        parts: the embedders of a fused card; empty for all others.
     """
 
     name: str
     task: Literal["detector", "embedder"]
-    family: Literal["yunet", "scrfd", "arcface"]
+    family: Literal["yunet", "scrfd", "arcface", "fused"]
     description: str
     file: FileFacts
     license: LicenseFacts
     input: InputFacts
     embedding: EmbeddingFacts | None = None
+    parts: tuple[PartFacts, ...] = ()
 
     @property
     def space(self) -> str:
@@ -188,14 +212,36 @@ class Card(_Facts):
     def _parts_fit(self) -> Card:
         if _TASKS[self.family] != self.task:
             raise ValueError(f"expected task {_TASKS[self.family]!r} for family {self.family!r}, got {self.task!r}")
+        if self.parts and self.family != "fused":
+            raise ValueError(f"expected no [[parts]] for family {self.family!r}")
+        size, embedding = self.input.size, self.embedding
         if self.task == "detector":
-            if self.embedding is not None or self.input.size is not None:
+            if embedding is not None or size is not None:
                 raise ValueError("expected no [embedding] and no input.size for a detector")
-        elif self.embedding is None or self.input.size is None:
+            return self
+        if embedding is None or size is None:
             raise ValueError("expected [embedding] and input.size for an embedder")
-        elif not all(0 <= value < self.input.size for point in self.embedding.points for value in point):
-            raise ValueError(f"embedding.points: expected points inside the chip, 0 to {self.input.size}")
+        if not all(0 <= value < size for point in embedding.points for value in point):
+            raise ValueError(f"embedding.points: expected points inside the chip, 0 to {size}")
+        if self.family == "fused":
+            self._require_whole(fingerprint(self.parts, size, embedding.points))
         return self
+
+    def _require_whole(self, expected: str) -> None:
+        total = sum(part.weight for part in self.parts)
+        if len(self.parts) < 2 or abs(total - 1) > _WEIGHTS_OFF:
+            raise ValueError(f"parts: expected two or more whose weights add up to 1, got {len(self.parts)}, {total}")
+        if self.file.sources or self.file.converter is not None:
+            raise ValueError("expected no file.sources and no file.converter for a fused card: it has no file")
+        if self.file.sha256 != expected:
+            raise ValueError(f"file.sha256: expected {expected}, the fingerprint of the parts")
+
+
+def fingerprint(parts: Sequence[PartFacts], size: int, points: Sequence[Point]) -> str:
+    """64 hex digits that change with a fused card's parts, their weights and the chip that theirs are cut from."""
+    lines = [f"{part.sha256} {part.weight!r}" for part in parts]
+    lines += [str(size), *(f"{x!r} {y!r}" for x, y in points)]
+    return hashlib.sha256("\n".join(lines).encode("ascii")).hexdigest()
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -235,13 +281,15 @@ def to_toml(card: Card) -> str:
     """``card`` as TOML text that ``parse_card`` reads back to an equal card."""
     lines: list[str] = []
     tables: dict[str, dict[str, Any]] = {}
-    for key, value in card.model_dump(mode="json", exclude_none=True).items():
+    for key, value in card.model_dump(mode="json", exclude_none=True, exclude={"parts"}).items():
         if isinstance(value, dict):
             tables[key] = value
         else:
             lines.append(f"{key} = {_literal(value)}")
     for name, table in tables.items():
         lines += ["", f"[{name}]", *(f"{key} = {_literal(value)}" for key, value in table.items())]
+    for part in card.parts:
+        lines += ["", "[[parts]]", *(f"{key} = {_literal(value)}" for key, value in part.model_dump().items())]
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,7 @@ from mien.errors import BadCard, CacheError, HashMismatch, ModelNotFound
 from mien.zoo.cache import cache_dir, locked, replacing, require_sha256, sha256_of, write_text
 from mien.zoo.consents import require_license
 from mien.zoo.inspection import misfit, read_signature
+from mien.zoo.registry import part_cards
 from mien.zoo.schema import Card
 from mien.zoo.sources import Progress, is_remote, local_file, suffix_of
 
@@ -38,8 +39,11 @@ def resolve(card: Card, *, progress: Progress | None = None) -> Path:
         ModelNotFound: no source has the file; the message says why for each, and what to do.
         HashMismatch: files were found, but none with the card's sha256.
         CacheError: the cache folder cannot be read or written.
-        BadCard: the card names an unknown converter, or the converter refuses the file.
+        BadCard: the card names an unknown converter, the converter refuses the file, or the card is a fused one,
+            which has no file: its parts have.
     """
+    if card.parts:
+        raise BadCard(f"{card.name}: a fused card has no file; its parts have: {', '.join(p.card for p in card.parts)}")
     require_license(card, command=f"mien models pull {card.name} --accept-license")
     converter = converter_of(card)
     if converter is None:
@@ -64,6 +68,8 @@ def is_present(card: Card) -> bool:
         BadCard: the card names an unknown converter.
         CacheError: a file in the cache cannot be read.
     """
+    if card.parts:
+        return all(is_present(part) for part in part_cards(card))
     converter = converter_of(card)
     if converter is not None and _is_intact(_ready_path(card, converter)):
         return True
@@ -74,7 +80,8 @@ def check(card: Card) -> Path:
     """Verify the files of a model that are on this machine; nothing is fetched, converted or repaired.
 
     Returns:
-        The file that was checked: the converted one if it is there, else the original.
+        The file that was checked: the converted one if it is there, else the original; of a fused card the files of
+        all parts are checked, and the first one's is given.
 
     Raises:
         ModelNotFound: there is no file on this machine.
@@ -82,6 +89,9 @@ def check(card: Card) -> Path:
         BadCard: the file is no sound ONNX model, or has not the inputs and outputs that the card needs.
         CacheError: a file in the cache cannot be read.
     """
+    if card.parts:
+        first, *_ = [check(part) for part in part_cards(card)]
+        return first
     converter = converter_of(card)
     ready = _ready_path(card, converter) if converter is not None else None
     failures: list[tuple[str, Exception]] = []

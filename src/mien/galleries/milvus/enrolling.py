@@ -7,7 +7,7 @@ have one. The tags of an identity are those of its newest template; whoever chan
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mien.errors import BadInput
@@ -17,7 +17,7 @@ from mien.galleries.milvus.ledger import State, Turn
 from mien.galleries.milvus.schema import MOST_TAGS, any_of, collection_name, first_id, key_of, make_templates
 from mien.types import Enrollment
 
-__all__ = ["ROW", "enroll", "in_requests", "retag", "spread_tags"]
+__all__ = ["ROW", "enroll", "in_requests", "put_tags", "retag", "spread_tags"]
 
 ROW = ("id", "vector", "person", "name", "tags", "words", "created")
 """The fields of a template's row."""
@@ -42,10 +42,19 @@ def in_requests(rows: Iterable[Row], dimension: int) -> Iterator[list[Row]]:
         yield request
 
 
-def enroll(connection: Connection, turn: Turn, state: State, batch: Batch) -> list[Enrollment]:
+def enroll(
+    connection: Connection, turn: Turn, state: State, batch: Batch, created: Sequence[float] | None = None
+) -> list[Enrollment]:
     """Enroll a batch that is not empty and fits the gallery; all of it or nothing.
 
     It is written above the last id that counts, where no one sees it, until a new state counts it in.
+
+    Args:
+        connection: where.
+        turn: the turn to write.
+        state: the gallery's.
+        batch: what to enroll.
+        created: when each template was enrolled, in seconds since 1970; None: now.
     """
     collection = collection_name(state.name, state.generation)
     if state.space is None:
@@ -58,7 +67,7 @@ def enroll(connection: Connection, turn: Turn, state: State, batch: Batch) -> li
     first = first_id(state.last)
     last = first + len(batch) - 1
     try:
-        for request in in_requests(_rows(batch, words, first), state.dimension):
+        for request in in_requests(_rows(batch, words, first, created), state.dimension):
             turn.renew()
             connection.insert(collection, request)
         spreading = (first, last) if grown else None
@@ -73,13 +82,14 @@ def enroll(connection: Connection, turn: Turn, state: State, batch: Batch) -> li
     return enrollments(batch, first)
 
 
-def _rows(batch: Batch, words: Mapping[str, list[str]], first: int) -> Iterator[Row]:
-    now, id_ = int(time.time() * 1000), first
+def _rows(batch: Batch, words: Mapping[str, list[str]], first: int, created: Sequence[float] | None) -> Iterator[Row]:
+    now, id_ = time.time(), first
     for name, count in zip(batch.names, batch.counts, strict=True):
         own = words.get(name, [])
         shared = {"person": key_of(name), "name": name, "tags": [key_of(word) for word in own], "words": own}
         for _ in range(count):
-            yield {"id": id_, "vector": batch.vectors[id_ - first], "created": now, **shared}
+            at = now if created is None else created[id_ - first]
+            yield {"id": id_, "vector": batch.vectors[id_ - first], "created": round(1000 * at), **shared}
             id_ += 1
 
 
@@ -118,6 +128,17 @@ def retag(connection: Connection, turn: Turn, state: State, rows: Iterable[Row],
     for request in in_requests(changed, state.dimension):
         turn.renew()
         connection.replace(collection_name(state.name, state.generation), request)
+
+
+def put_tags(connection: Connection, turn: Turn, state: State, tags: Mapping[str, set[str]]) -> None:
+    """Give those of the identities, by canonical name, that are enrolled canonical tags beside those they have."""
+    collection = collection_name(state.name, state.generation)
+    held = _held_words(connection, collection, state, tags)
+    for name, new in tags.items():
+        old = held.get(key_of(name))
+        if old is not None and not new.issubset(old):
+            rows = connection.rows(collection, f"id <= {state.last} and {any_of('person', [key_of(name)])}", ROW)
+            retag(connection, turn, state if turn.state is None else turn.state, rows, sorted(new.union(old)))
 
 
 def spread_tags(connection: Connection, turn: Turn) -> None:

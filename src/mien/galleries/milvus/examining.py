@@ -12,6 +12,7 @@ from mien.galleries.milvus.connection import Connection, Row
 from mien.galleries.milvus.enrolling import ROW
 from mien.galleries.milvus.ledger import State
 from mien.galleries.milvus.schema import collection_name, key_of
+from mien.galleries.progress import Steps
 
 __all__ = ["exported", "faults"]
 
@@ -41,7 +42,7 @@ def exported(state: State, rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def faults(connection: Connection, state: State, counted: str) -> Iterator[str]:
+def faults(connection: Connection, state: State, counted: str, steps: Steps) -> Iterator[str]:
     """What is wrong with the templates that count, a sentence each."""
     words: dict[str, list[str]] = {}
     former = 0
@@ -60,3 +61,4 @@ def faults(connection: Connection, state: State, counted: str) -> Iterator[str]:
                 yield f"{what} is kept under other tags than it has"
             if words.setdefault(row["person"], list(row["words"])) != list(row["words"]):
                 yield f"{what} has other tags than an older one of {row['name']!r}"
+        steps.advance(len(page))

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from mien.errors import BadGallery, TemplateNotFound
+from mien.errors import BadGallery, GalleryError, TemplateNotFound
 from mien.galleries.batch import canonical_names, canonical_tags, checked_batch, checked_id, require_fit
+from mien.galleries.exchange_rows import Block
 from mien.galleries.keeper import Keeper
 from mien.galleries.milvus.access import Access
 from mien.galleries.milvus.compacting import compact
-from mien.galleries.milvus.enrolling import ROW, enroll, retag
+from mien.galleries.milvus.enrolling import ROW, enroll, put_tags, retag
 from mien.galleries.milvus.examining import exported, faults
 from mien.galleries.milvus.ledger import State
 from mien.galleries.milvus.schema import any_of, key_of
 from mien.galleries.milvus.searching import Search
+from mien.galleries.milvus.transfer import blocks
 from mien.galleries.names import canonical_name
+from mien.galleries.progress import Progress, Steps
 from mien.galleries.protocol import GalleryOptions, NewEnrollment, Portraits
+from mien.galleries.sql.transfer import batch_of
 from mien.galleries.urls import GalleryUrl
 from mien.matching import checked_threshold, checked_top
 from mien.types import Enrollment, Match, Templates
@@ -200,15 +204,20 @@ class MilvusGallery:
 
         return self._access.read(ask, 0)
 
-    def compact(self) -> None:
+    def compact(self, *, progress: Progress | None = None) -> None:
         """Have the files rewritten without what was removed.
 
         On milvus-lite that is done when this returns, and the former files are deleted (their blocks on the disk are
         not overwritten). A cluster is asked to, and does it in its own time.
+
+        Args:
+            progress: is told how many templates are written anew.
         """
+        steps = Steps(progress, len(self))
         with self._access.change() as (turn, state):
             if state.space is not None:
-                compact(self._access.connection, turn, state, self._access.counted(state))
+                compact(self._access.connection, turn, state, self._access.counted(state), steps)
+        steps.finish()
 
     def export_identity(self, identity: str) -> dict[str, Any]:
         """All that is held about one identity, as values for JSON; times are ISO 8601 in UTC.
@@ -218,11 +227,62 @@ class MilvusGallery:
         """
         return exported(*self._access.look(canonical_name(identity), list(ROW)))
 
-    def check(self) -> list[str]:
-        """What is wrong with the gallery, a sentence each, at most a hundred; none if all is sound."""
-        return self._access.read(
-            lambda _, state, counted: list(islice(faults(self._access.connection, state, counted), _MOST_FAULTS)), []
-        )
+    def blocks(self, *, rows: int = 20_000, portraits: bool = False) -> Iterator[Block]:
+        """See ``Portable.blocks``; times are in whole milliseconds.
+
+        Raises:
+            GalleryError: portraits are asked for.
+        """
+        if portraits:
+            raise GalleryError(f"{self.url}: this kind of gallery keeps no portraits")
+        state = self._access.state()
+        if state.space is None:
+            return iter(())
+        return blocks(self._access.connection, self._access.collection(state), self._access.counted(state), rows)
+
+    def restore(self, block: Block, space: str) -> list[int]:
+        """See ``Portable.restore``; times are kept in whole milliseconds, and portraits are left out.
+
+        Raises:
+            GalleryError: some templates came out of a learned map, which cannot be marked here.
+        """
+        self._access.require_open()
+        if block.mapped.any():
+            raise GalleryError(f"{self.url}: this kind of gallery cannot mark templates as mapped, and some are")
+        batch = batch_of(block, space)
+        with self._access.change() as (turn, state):
+            batch.require_fit(state.space, state.dimension)
+            if not len(batch):
+                return []
+            enrolled = enroll(self._access.connection, turn, state, batch, block.created.tolist())
+        return [enrollment.template_id for enrollment in enrolled]
+
+    def amend(self, block: Block) -> None:
+        """See ``Portable.amend``; there are no portraits here."""
+        self._access.require_open()
+        tags: dict[str, set[str]] = {}
+        for name, own in zip(block.identities, block.tags, strict=True):
+            if own:
+                tags.setdefault(canonical_name(name), set()).update(canonical_tags(own))
+        if tags:
+            with self._access.change() as (turn, state):
+                if state.space is not None:
+                    put_tags(self._access.connection, turn, state, tags)
+
+    def check(self, *, progress: Progress | None = None) -> list[str]:
+        """What is wrong with the gallery, a sentence each, at most a hundred; none if all is sound.
+
+        Args:
+            progress: is told how many templates are read.
+        """
+        steps = Steps(progress, len(self))
+
+        def ask(_: str, state: State, counted: str) -> list[str]:
+            return list(islice(faults(self._access.connection, state, counted, steps), _MOST_FAULTS))
+
+        found = self._access.read(ask, [])
+        steps.finish()
+        return found
 
     def close(self) -> None:
         """See ``Gallery.close``."""
@@ -243,6 +303,8 @@ class MilvusGallery:
 
 def _supported(url: GalleryUrl) -> GalleryOptions:
     """The options of a new gallery; raises BadGallery for those that Milvus galleries have not."""
+    if url.key_file is not None:
+        raise BadGallery(f"{url.place}: a key is given but the gallery is not encrypted: mien encrypts none in Milvus")
     named = dict(url.named)
     refused = {
         "codec": ("float32", "stores float32 (its own index=IVF_SQ8 is the smaller kind)"),

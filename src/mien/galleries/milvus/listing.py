@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def summaries(url: GalleryUrl) -> list[GallerySummary]:
             raise BadGallery(f"no gallery at {url.place}")
         found = []
         for name in names(connection):
-            with MilvusGallery(replace(url, name=name, mode="ro", named={}), False) as gallery:
+            with MilvusGallery(replace(url, name=name, mode="ro", key_file=None, named={}), False) as gallery:
                 found.append(
                     GallerySummary(
                         name=name,
@@ -57,6 +58,6 @@ def require_place(url: GalleryUrl) -> None:
         GalleryError: there is no such folder, or the server cannot be reached.
     """
     if url.path:
-        require_folder(Path(url.path).absolute(), create=True)
+        require_folder(Path(os.path.realpath(url.path)), create=True)
     else:
         Connection(url, False).close()

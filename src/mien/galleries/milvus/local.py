@@ -98,7 +98,7 @@ def attach(url: GalleryUrl, create: bool) -> LocalServer:
         GalleryLocked: another process holds the file for longer than the URL's time-out.
         GalleryError: the file cannot be made or read.
     """
-    path = os.path.abspath(url.path)
+    path = os.path.realpath(url.path)
     with _starting:
         server = _running.get(path)
         if server is not None and server._pid == os.getpid():

@@ -14,7 +14,16 @@ from mien.galleries.sql.database import Session
 from mien.galleries.sql.shelf import Shelf, chunks, marks
 from mien.types import Match
 
-__all__ = ["AuditEntry", "audit_log", "drop_old_entries", "is_due", "log_changes", "log_columns", "log_search"]
+__all__ = [
+    "AuditEntry",
+    "audit_log",
+    "drop_old_entries",
+    "is_due",
+    "log_changes",
+    "log_columns",
+    "log_search",
+    "takes_in_exports",
+]
 
 _COLUMNS = ("gallery_id", "id", "at", "actor", "action", "identity_id", "template_id", "detail")
 _PAGE = 1000
@@ -29,7 +38,8 @@ class AuditEntry:
     Attributes:
         at: when, in seconds since 1970 (UTC).
         actor: who did it: the URL's ``actor``, else the login name.
-        action: ``enroll``, ``remove``, ``expire``, ``tag``, ``search``, ``export``, ``migrate`` or ``rotate_key``.
+        action: ``enroll``, ``remove``, ``expire``, ``tag``, ``search``, ``export``, ``migrate``, ``abandon`` (of a
+            migration) or ``rotate_key``.
         identity_id: the number of the identity it was done to, or None.
         template_id: the template, where it was done to one alone.
         detail: more of it, such as ``templates=3``; never a name and never a template.
@@ -88,6 +98,12 @@ def log_search(shelf: Shelf, found: Sequence[Sequence[Match]]) -> None:
         log_changes(session, shelf, "search", [(number, None, detail) for number in numbers or [None]])
 
 
+def takes_in_exports(shelf: Shelf) -> bool:
+    """Whether an export is logged: unless nothing is, or it is no more than changes and nothing can be written here."""
+    audit = shelf.options.audit
+    return audit == "all" or (audit == "changes" and not shelf.database.read_only)
+
+
 def _owners(session: Session, shelf: Shelf, template_ids: Sequence[int]) -> list[int]:
     """The numbers of the identities that have these templates, rising."""
     found: set[int] = set()
@@ -100,7 +116,7 @@ def _owners(session: Session, shelf: Shelf, template_ids: Sequence[int]) -> list
 def audit_log(
     shelf: Shelf, since: float | None = None, until: float | None = None, identity: str | None = None
 ) -> Iterator[AuditEntry]:
-    """The entries in the order in which they were written, read a page at a time.
+    """The entries in the order in which they were written and without those past their days, read a page at a time.
 
     Args:
         shelf: which gallery.
@@ -118,12 +134,17 @@ def audit_log(
         parameters += shelf.sealer.keys([canonical_name(identity)], "identity")
     last = 0
     while True:
+        oldest = cutoff(shelf.options.audit_days)
+        condition, first_kept = shelf.shown("t")
+        owned = "SELECT 1 FROM templates t WHERE t.gallery_id = i.gallery_id AND t.identity_id = i.id"
+        enrolled = f" AND EXISTS ({owned}{condition})" if condition else ""
         with shelf.database.reading() as session:
             rows = session.execute(
                 "SELECT a.id, a.at, a.actor, a.action, a.identity_id, a.template_id, a.detail, i.name, i.sealed "
-                "FROM audit a LEFT JOIN identities i ON i.gallery_id = a.gallery_id AND i.id = a.identity_id "
-                f"WHERE {conditions} ORDER BY a.id LIMIT {_PAGE}",
-                (shelf.gallery_id, last, *parameters),
+                "FROM audit a LEFT JOIN identities i "
+                f"ON i.gallery_id = a.gallery_id AND i.id = a.identity_id{enrolled} "
+                f"WHERE {conditions} AND a.at >= ? ORDER BY a.id LIMIT {_PAGE}",
+                (*first_kept, shelf.gallery_id, last, *parameters, 0.0 if oldest is None else oldest),
             )
         if not rows:
             return

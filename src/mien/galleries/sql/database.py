@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
-__all__ = ["Database", "Row", "Session"]
+__all__ = ["Database", "Row", "Session", "untold"]
 
 Row = tuple[Any, ...]
+
+
+def untold() -> None:
+    """What is called where nobody wants to know how far work is."""
 
 
 class Session(Protocol):
@@ -28,6 +32,10 @@ class Session(Protocol):
 
     def stream(self, sql: str, parameters: Sequence[object] = (), *, rows: int = 20_000) -> Iterator[list[Row]]:
         """Run a query and give its rows in lists of at most ``rows``, in bounded memory."""
+        ...
+
+    def telling(self, tell: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call ``tell`` now and then while a statement in the block takes long, where the engine can."""
         ...
 
 
@@ -56,10 +64,14 @@ class Database(Protocol):
         """One consistent view of the data; never waits for a writer."""
         ...
 
-    def writing(self, gallery_id: int | None = None) -> AbstractContextManager[Session]:
+    def writing(self, gallery_id: int | None = None, *, wait: bool = True) -> AbstractContextManager[Session]:
         """One durable transaction: all of it, or nothing when the block raises.
 
         Writers of one gallery take turns, across all processes, so that ids become visible in rising order.
+
+        Args:
+            gallery_id: the gallery, or None for what is not inside one.
+            wait: whether to wait for others who are writing, or to raise GalleryLocked at once.
         """
         ...
 
@@ -75,12 +87,12 @@ class Database(Protocol):
         """After a removal: overwrite what the engine still keeps of the removed, as far as others let it now."""
         ...
 
-    def compact(self) -> None:
-        """Give back the room of what was removed."""
+    def compact(self, tell: Callable[[], None] = untold) -> None:
+        """Give back the room of what was removed; ``tell`` is called now and then."""
         ...
 
-    def check(self) -> list[str]:
-        """The damage that the engine finds; none if it is sound."""
+    def check(self, tell: Callable[[], None] = untold) -> list[str]:
+        """The damage that the engine finds; none if it is sound. ``tell`` is called now and then."""
         ...
 
     def close(self) -> None:

@@ -35,6 +35,10 @@ class Engine(Protocol):
         """
         ...
 
+    def count(self, cutoff: float | None) -> int | None:
+        """How many templates there are, or None where only the database can tell; ``cutoff`` as in ``search``."""
+        ...
+
     def close(self) -> None:
         """Give back memory; closing twice is fine."""
         ...

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.galleries.batch import Batch
 from mien.galleries.sql.audit import log_columns
-from mien.galleries.sql.database import Session
+from mien.galleries.sql.database import Row, Session
 from mien.galleries.sql.shelf import Shelf, chunks, marks
 
 __all__ = ["enroll", "identity_numbers", "put_tags"]
@@ -66,14 +66,32 @@ def enroll(
 
 
 def identity_numbers(session: Session, shelf: Shelf, names: Sequence[str]) -> dict[str, int]:
-    """The numbers of those of the canonical names that are enrolled."""
+    """The numbers of those of the canonical names that are enrolled.
+
+    Raises:
+        BadGallery: one was tampered with.
+    """
     found: dict[str, int] = {}
     for part in chunks(names):
-        keys = shelf.sealer.keys(part, "identity")
-        query = f"SELECT name, id FROM identities WHERE gallery_id = ? AND name IN {marks(keys)}"
-        rows: dict[str, int] = dict(session.execute(query, (shelf.gallery_id, *keys)))
-        found.update((name, int(rows[key])) for name, key in zip(part, keys, strict=True) if key in rows)
+        rows = _rows_of(session, shelf, shelf.sealer.keys(part, "identity"))
+        found.update(zip(shelf.sealer.texts(rows, "identity"), (int(row[0]) for row in rows), strict=True))
     return found
+
+
+def _rows_of(session: Session, shelf: Shelf, keys: Sequence[str]) -> list[Row]:
+    """Number, key and what is stored beside it of the identities that have these keys."""
+    sealed = shelf.sealer.beside_keys
+    if shelf.database.kind == "sqlite":
+        query = f"SELECT id, name, {sealed} FROM identities WHERE gallery_id = ? AND name IN {marks(keys)}"
+        return session.execute(query, (shelf.gallery_id, *keys))
+    # PostgreSQL is kept from knowing how unlike names are, so asked for many at once it would read the whole table.
+    # OFFSET 0 lets it ask for one at a time.
+    return session.execute(
+        "SELECT i.* FROM unnest(CAST(? AS TEXT[])) AS wanted (name) CROSS JOIN LATERAL "
+        f'(SELECT id, name, {sealed} FROM identities x WHERE x.gallery_id = ? AND x.name = wanted.name COLLATE "C" '
+        "OFFSET 0) i",
+        (list(keys), shelf.gallery_id),
+    )
 
 
 def put_tags(session: Session, shelf: Shelf, tags: Iterable[tuple[int, str]]) -> None:

@@ -13,8 +13,9 @@ from mien.galleries.batch import canonical_names, canonical_tags, checked_batch,
 from mien.galleries.exchange_rows import Block, Migration, Unmigrated
 from mien.galleries.keeper import Keeper
 from mien.galleries.names import canonical_name
+from mien.galleries.progress import Progress, Steps
 from mien.galleries.protocol import GalleryOptions, NewEnrollment, Portraits
-from mien.galleries.sql import audit, migrating, reading, removing, transfer
+from mien.galleries.sql import amending, audit, migrating, reading, removing, transfer
 from mien.galleries.sql.audit import AuditEntry
 from mien.galleries.sql.checking import check
 from mien.galleries.sql.database import Session
@@ -202,6 +203,10 @@ class SqlGallery:
 
     def __len__(self) -> int:
         """How many templates are enrolled."""
+        self._require_open()
+        held = self._engine.count(self._shelf.cutoff())
+        if held is not None:
+            return held
         with self._read() as session:
             return reading.count(session, self._shelf)
 
@@ -226,13 +231,20 @@ class SqlGallery:
         """
         name = canonical_name(identity)
         self._require_open()
-        if self._shelf.options.audit == "all":
+        if audit.takes_in_exports(self._shelf):
             with self._write() as session:
                 number = removing.number_of(session, self._shelf, name)
                 audit.log_changes(session, self._shelf, "export", [(number, None, "")])
         log = [*audit.audit_log(self._shelf, identity=name)]
         with self._read() as session:
             return transfer.exported(session, self._shelf, name, log)
+
+    def log_export(self, templates: int) -> None:
+        """See ``ExportLogged.log_export``."""
+        self._require_open()
+        if audit.takes_in_exports(self._shelf):
+            with self._write() as session:
+                audit.log_changes(session, self._shelf, "export", [(None, None, f"templates={templates}")])
 
     def blocks(self, *, rows: int = 20_000, portraits: bool = False) -> Iterator[Block]:
         """See ``Portable.blocks``."""
@@ -243,19 +255,36 @@ class SqlGallery:
         """See ``Portable.restore``."""
         self._require_open()
         batch = transfer.batch_of(block, space)
-        with self._write() as session:
+        first_kept = self._shelf.cutoff()
+        old = first_kept is not None and bool((block.created < first_kept).any())
+        with self._write(removes=old) as session:
             created, mapped = block.created.tolist(), [int(flag) for flag in block.mapped]
             first = enroll(session, self._shelf, batch, created=created, mapped=mapped)
+            if old:
+                removing.expire(session, self._shelf)
         return list(range(first, first + len(batch)))
+
+    def amend(self, block: Block) -> None:
+        """See ``Portable.amend``."""
+        with self._read() as session:
+            missing = amending.additions(session, self._shelf, block)
+        if missing:
+            with self._write() as session:
+                amending.put(session, self._shelf, amending.additions(session, self._shelf, block))
 
     def mapped(self) -> int:
         """See ``Migratable.mapped``."""
         with self._read() as session:
             return reading.count(session, self._shelf, mapped_only=True)
 
+    def plan_migration(self, target: str, dimension: int, *, method: str | None = None) -> Migration:
+        """See ``Migratable.plan_migration``."""
+        with self._read() as session:
+            return migrating.plan(session, self._shelf, target, dimension, method)
+
     def begin_migration(self, target: str, dimension: int, *, method: str | None = None) -> Migration:
         """See ``Migratable.begin_migration``."""
-        with self._write(removes=True) as session:
+        with self._write() as session:
             return migrating.begin(session, self._shelf, target, dimension, method)
 
     def migration(self) -> Migration | None:
@@ -268,23 +297,25 @@ class SqlGallery:
         with self._read() as session:
             return migrating.unmigrated(session, self._shelf, limit, after)
 
-    def put_pending(self, rows: Collection[tuple[int, FloatArray]], *, mapped: bool) -> int:
+    def put_pending(
+        self, rows: Collection[tuple[int, FloatArray]], *, target: str, method: str | None = None, mapped: bool
+    ) -> int:
         """See ``Migratable.put_pending``."""
         with self._write() as session:
-            return migrating.put_pending(session, self._shelf, list(rows), mapped)
+            return migrating.put_pending(session, self._shelf, list(rows), target, method, mapped)
 
-    def finish_migration(self) -> int:
+    def finish_migration(self, target: str, *, method: str | None = None) -> int:
         """See ``Migratable.finish_migration``."""
         with self._write(removes=True) as session:
-            left = migrating.finish(session, self._shelf)
+            left = migrating.finish(session, self._shelf, target, method)
         if not left and self._snapshot is not None:
             self._snapshot.remove()
         return left
 
-    def abandon_migration(self) -> None:
+    def abandon_migration(self) -> int:
         """See ``Migratable.abandon_migration``."""
         with self._write(removes=True) as session:
-            migrating.abandon(session, self._shelf)
+            return migrating.abandon(session, self._shelf)
 
     def rotate_key(self, key: bytes) -> None:
         """Encrypt the gallery's data key with another key of 32 bytes; the former one opens nothing from then on.
@@ -302,28 +333,35 @@ class SqlGallery:
             session.execute("UPDATE galleries SET secret = ? WHERE id = ?", (secret, self._shelf.gallery_id))
             audit.log_changes(session, self._shelf, "rotate_key", [(None, None, "")])
 
-    def compact(self, *, snapshot: bool = True) -> None:
+    def compact(self, *, snapshot: bool = True, progress: Progress | None = None) -> None:
         """Give back the room of what was removed, in all galleries of the place, and prepare the next opening.
 
         Args:
             snapshot: write a copy of the index, beside the database, with which a gallery of millions opens at once
                 (SQLite only; never of an encrypted gallery, since it would not be); False: remove the one there is.
+            progress: is told how far it is: of two steps for each template, reading it and writing it to the index.
 
         Raises:
             GalleryError: read-only, or there is no room on the disk.
         """
         self._require_open()
-        self._shelf.database.compact()
+        steps = Steps(progress, 2 * len(self))
+        self._shelf.database.compact(steps.tell)
         if self._snapshot is not None and isinstance(self._engine, Mirror):
             self._snapshot.remove()
             if snapshot:
                 with self._write() as session:
-                    self._engine.save(session)
+                    self._engine.save(session, steps.advance)
+        steps.finish()
 
-    def check(self) -> list[str]:
-        """The damage that is found when everything is read: by the engine, in vectors, counts and seals."""
+    def check(self, *, progress: Progress | None = None) -> list[str]:
+        """The damage that is found when everything is read: by the engine, in vectors, counts, seals and the index.
+
+        Args:
+            progress: is told how many rows of the gallery are read: templates, and what belongs to them.
+        """
         self._require_open()
-        return check(self._shelf)
+        return check(self._shelf, self._snapshot, progress)
 
     def close(self) -> None:
         """See ``Gallery.close``."""

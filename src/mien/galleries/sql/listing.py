@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 
 from mien.errors import BadGallery
+from mien.galleries.keeper import cutoff
 from mien.galleries.options import from_json
 from mien.galleries.protocol import GalleryOptions
-from mien.galleries.sql.database import Database
+from mien.galleries.sql.database import Database, Row, Session
 
 __all__ = ["GallerySummary", "summaries"]
 
@@ -27,6 +28,7 @@ class GallerySummary:
         mapped: how many of these came out of a learned map.
         portraits: how many of these have a portrait.
         target: the space that it is migrating to, or None.
+        migrated: how many of the templates have their vector in that space; 0 where there is no target.
     """
 
     name: str
@@ -38,45 +40,59 @@ class GallerySummary:
     mapped: int
     portraits: int
     target: str | None
+    migrated: int = 0
 
 
 def summaries(database: Database) -> list[GallerySummary]:
-    """Every gallery of a database, sorted by name.
+    """Every gallery of a database, sorted by name; what has expired is not counted.
 
     Raises:
         BadGallery: a gallery's row is damaged.
     """
-    counted = ", ".join(
-        f"(SELECT count(*) FROM {rest} AND x.gallery_id = g.id)"
-        for rest in (
-            "identities x WHERE 1 = 1",
-            "templates x WHERE 1 = 1",
-            "templates x WHERE x.mapped <> 0",
-            "portraits x WHERE 1 = 1",
-        )
-    )
-    query = f"SELECT g.name, g.space, g.dimension, g.options, g.target, {counted} FROM galleries g ORDER BY g.name"
     with database.reading() as session:
-        rows = session.execute(query)
-    found = []
-    for name, space, dimension, options, target, *counts in rows:
-        place = f"{database.place}, gallery {name!r}"
-        try:
-            target_space = None if target is None else str(json.loads(target)["space"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadGallery(f"{place}: the target of its migration is damaged") from error
-        identities, templates, mapped, portraits = (int(count) for count in counts)
-        found.append(
-            GallerySummary(
-                name=str(name),
-                space=space,
-                dimension=dimension,
-                options=from_json(options, place),
-                identities=identities,
-                templates=templates,
-                mapped=mapped,
-                portraits=portraits,
-                target=target_space,
-            )
-        )
+        rows = session.execute("SELECT id, name, space, dimension, options, target FROM galleries ORDER BY name")
+        found = [_summary(session, f"{database.place}, gallery {row[1]!r}", row) for row in rows]
     return sorted(found, key=lambda summary: summary.name)
+
+
+def _summary(session: Session, place: str, row: Row) -> GallerySummary:
+    gallery_id, name, space, dimension, text, target = row
+    options = from_json(text, place)
+    try:
+        target_space = None if target is None else str(json.loads(target)["space"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadGallery(f"{place}: the target of its migration is damaged") from error
+    first_kept = cutoff(options.retention_days)
+    kept, parameters = ("", ()) if first_kept is None else (" AND t.created >= ?", (first_kept,))
+
+    which = (gallery_id, *parameters)
+
+    def count(query: str) -> int:
+        return int(session.execute(f"{query}{kept}", which)[0][0])
+
+    def beside(table: str) -> int:
+        """How many rows of a table belong to templates that are there."""
+        if not kept:
+            return count(f"SELECT count(*) FROM {table} WHERE gallery_id = ?")
+        return count(
+            f"SELECT count(*) FROM {table} x JOIN templates t ON t.gallery_id = x.gallery_id AND t.id = x.template_id "
+            "WHERE x.gallery_id = ?"
+        )
+
+    templates = "SELECT count(*) FROM templates t WHERE t.gallery_id = ?"
+    return GallerySummary(
+        name=str(name),
+        space=space,
+        dimension=dimension,
+        options=options,
+        identities=count(
+            "SELECT count(DISTINCT t.identity_id) FROM templates t WHERE t.gallery_id = ?"
+            if kept
+            else "SELECT count(*) FROM identities WHERE gallery_id = ?"
+        ),
+        templates=count(templates),
+        mapped=count(f"{templates} AND t.mapped <> 0"),
+        portraits=beside("portraits"),
+        target=target_space,
+        migrated=0 if target is None else beside("pending"),
+    )

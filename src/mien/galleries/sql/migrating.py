@@ -16,15 +16,18 @@ from mien.galleries.sql.reading import space_of
 from mien.galleries.sql.shelf import Shelf, chunks, marks
 from mien.types import FloatArray, Templates
 
-__all__ = ["abandon", "begin", "finish", "put_pending", "target_of", "under_way", "unmigrated"]
+__all__ = ["abandon", "begin", "finish", "plan", "put_pending", "target_of", "under_way", "unmigrated"]
 
+_Target = tuple[str, int, str | None]
+
+_GIVE_UP = "mien gallery migrate --abandon (in Python, abandon_migration)"
 _LEFT = (
     "FROM templates t WHERE t.gallery_id = ? AND NOT EXISTS "
     "(SELECT 1 FROM pending p WHERE p.gallery_id = t.gallery_id AND p.template_id = t.id)"
 )
 
 
-def target_of(session: Session, shelf: Shelf) -> tuple[str, int, str | None] | None:
+def target_of(session: Session, shelf: Shelf) -> _Target | None:
     """Space, dimension and method of the migration under way, if there is one."""
     ((text,),) = session.execute("SELECT target FROM galleries WHERE id = ?", (shelf.gallery_id,))
     if text is None:
@@ -39,47 +42,70 @@ def target_of(session: Session, shelf: Shelf) -> tuple[str, int, str | None] | N
 def under_way(session: Session, shelf: Shelf) -> Migration | None:
     """See ``Migratable.migration``."""
     target = target_of(session, shelf)
-    if target is None:
-        return None
-    which = (shelf.gallery_id,)
-    ((done,),) = session.execute("SELECT count(*) FROM pending WHERE gallery_id = ?", which)
-    ((left,),) = session.execute(f"SELECT count(*) {_LEFT}", which)
+    return None if target is None else _state(session, shelf, target)
+
+
+def _state(session: Session, shelf: Shelf, target: _Target) -> Migration:
+    """How far the gallery is on its way to a target, if what is pending is on its way there."""
+    condition, parameters = shelf.shown("t")
+    which = (shelf.gallery_id, *parameters)
+    expected = "SELECT 1 FROM templates t WHERE t.gallery_id = p.gallery_id AND t.id = p.template_id"
+    unexpired = f" AND EXISTS ({expected}{condition})" if condition else ""
+    ((done,),) = session.execute(f"SELECT count(*) FROM pending p WHERE p.gallery_id = ?{unexpired}", which)
+    ((left,),) = session.execute(f"SELECT count(*) {_LEFT}{condition}", which)
     ((bare,),) = session.execute(
         f"SELECT count(*) {_LEFT} AND NOT EXISTS "
-        "(SELECT 1 FROM portraits q WHERE q.gallery_id = t.gallery_id AND q.template_id = t.id)",
+        f"(SELECT 1 FROM portraits q WHERE q.gallery_id = t.gallery_id AND q.template_id = t.id){condition}",
         which,
     )
     return Migration(*target, int(done), int(left), int(bare))
 
 
-def begin(session: Session, shelf: Shelf, target: str, dimension: int, method: str | None) -> Migration:
-    """See ``Migratable.begin_migration``."""
+def plan(session: Session, shelf: Shelf, target: str, dimension: int, method: str | None) -> Migration:
+    """See ``Migratable.plan_migration``."""
     space, _ = space_of(session, shelf)
     if space is None:
         raise GalleryError(f"{shelf.place}: the gallery is empty and in no space yet: there is nothing to migrate")
     if space == target:
-        raise GalleryError(f"{shelf.place}: the gallery's templates are of {space} already")
+        already = f"{shelf.place}: the gallery's templates are of {space} already"
+        pending = under_way(session, shelf)
+        if pending is not None:
+            already += (
+                f", and it is on its way to {pending.target} ({pending.done} of {pending.total} templates done); "
+                f"{_GIVE_UP} gives that up"
+            )
+        raise GalleryError(already)
     if not target or dimension < 1:
         raise BadInput(f"expected a space and a dimension of 1 or more, got {target!r} and {dimension}")
-    if target_of(session, shelf) != (target, dimension, method):
-        _drop_pending(session, shelf)
-        text = json.dumps({"space": target, "dimension": dimension, "method": method})
-        session.execute("UPDATE galleries SET target = ? WHERE id = ?", (text, shelf.gallery_id))
-    migration = under_way(session, shelf)
-    if migration is None:
-        raise BadGallery(f"{shelf.place}: the gallery of number {shelf.gallery_id} is gone")
-    return migration
+    former = target_of(session, shelf)
+    if former is not None and former not in ((target, dimension, method), (target, dimension, None)):
+        done = _state(session, shelf, former)
+        raise GalleryError(
+            f"{shelf.place}: {_words(former)} is under way ({done.done} of {done.total} templates done): "
+            f"go on with that one, or give it up first: {_GIVE_UP}"
+        )
+    return _state(session, shelf, (target, dimension, method))
+
+
+def begin(session: Session, shelf: Shelf, target: str, dimension: int, method: str | None) -> Migration:
+    """See ``Migratable.begin_migration``."""
+    state = plan(session, shelf, target, dimension, method)
+    text = json.dumps({"space": target, "dimension": dimension, "method": method})
+    session.execute("UPDATE galleries SET target = ? WHERE id = ?", (text, shelf.gallery_id))
+    return state
 
 
 def unmigrated(session: Session, shelf: Shelf, limit: int, after: int) -> list[Unmigrated]:
     """See ``Migratable.unmigrated``."""
     _required_target(session, shelf)
+    condition, parameters = shelf.shown("t")
     rows = session.execute(
         "SELECT t.id, t.identity_id, t.vector, t.mapped, q.picture, q.landmarks FROM templates t "
         "LEFT JOIN portraits q ON q.gallery_id = t.gallery_id AND q.template_id = t.id "
         "WHERE t.gallery_id = ? AND t.id > ? AND NOT EXISTS "
-        "(SELECT 1 FROM pending p WHERE p.gallery_id = t.gallery_id AND p.template_id = t.id) ORDER BY t.id LIMIT ?",
-        (shelf.gallery_id, after, limit),
+        f"(SELECT 1 FROM pending p WHERE p.gallery_id = t.gallery_id AND p.template_id = t.id){condition} "
+        "ORDER BY t.id LIMIT ?",
+        (shelf.gallery_id, after, *parameters, limit),
     )
     if not rows:
         return []
@@ -95,9 +121,16 @@ def unmigrated(session: Session, shelf: Shelf, limit: int, after: int) -> list[U
     return found
 
 
-def put_pending(session: Session, shelf: Shelf, rows: Sequence[tuple[int, FloatArray]], mapped: bool) -> int:
+def put_pending(
+    session: Session,
+    shelf: Shelf,
+    rows: Sequence[tuple[int, FloatArray]],
+    space: str,
+    method: str | None,
+    mapped: bool,
+) -> int:
     """See ``Migratable.put_pending``."""
-    space, dimension, _ = _required_target(session, shelf)
+    dimension = _required(session, shelf, space, method)
     given = {int(id_): vector for id_, vector in rows}
     if not given:
         return 0
@@ -121,9 +154,9 @@ def put_pending(session: Session, shelf: Shelf, rows: Sequence[tuple[int, FloatA
     return len(taken)
 
 
-def finish(session: Session, shelf: Shelf) -> int:
+def finish(session: Session, shelf: Shelf, space: str, method: str | None) -> int:
     """See ``Migratable.finish_migration``."""
-    space, dimension, _ = _required_target(session, shelf)
+    dimension = _required(session, shelf, space, method)
     which = (shelf.gallery_id,)
     ((left,),) = session.execute(f"SELECT count(*) {_LEFT}", which)
     if left:
@@ -144,17 +177,41 @@ def finish(session: Session, shelf: Shelf) -> int:
     return 0
 
 
-def abandon(session: Session, shelf: Shelf) -> None:
-    """See ``Migratable.abandon_migration``."""
-    _drop_pending(session, shelf)
-    session.execute("UPDATE galleries SET target = NULL WHERE id = ?", (shelf.gallery_id,))
+def abandon(session: Session, shelf: Shelf) -> int:
+    """See ``Migratable.abandon_migration``; a target that cannot be read is given up as well."""
+    which = (shelf.gallery_id,)
+    ((text,),) = session.execute("SELECT target FROM galleries WHERE id = ?", which)
+    dropped = session.affected("DELETE FROM pending WHERE gallery_id = ?", which)
+    if text is None:
+        return dropped
+    try:
+        target = f"to={json.loads(text)['space']}"
+    except (KeyError, TypeError, ValueError):
+        target = "to=unreadable"
+    session.execute("UPDATE galleries SET target = NULL WHERE id = ?", which)
+    log_changes(session, shelf, "abandon", [(None, None, f"{target} templates={dropped}")])
+    return dropped
 
 
-def _drop_pending(session: Session, shelf: Shelf) -> None:
-    session.execute("DELETE FROM pending WHERE gallery_id = ?", (shelf.gallery_id,))
+def _required(session: Session, shelf: Shelf, space: str, method: str | None) -> int:
+    """The dimension of the migration under way, which must be the one to that space by that method."""
+    target = _required_target(session, shelf)
+    if (target[0], target[2]) != (space, method):
+        raise GalleryError(
+            f"{shelf.place}: expected {_words((space, target[1], method))}, but {_words(target)} is under way: "
+            "another process has begun it"
+        )
+    return target[1]
 
 
-def _required_target(session: Session, shelf: Shelf) -> tuple[str, int, str | None]:
+def _words(target: _Target) -> str:
+    space, dimension, method = target
+    # A digest says nothing to people, but tells two maps apart.
+    by = "" if method is None else f", by the map {method[:8]}"
+    return f"a migration to {space} (dimension {dimension}{by})"
+
+
+def _required_target(session: Session, shelf: Shelf) -> _Target:
     target = target_of(session, shelf)
     if target is None:
         raise GalleryError(f"{shelf.place}: no migration is under way: begin one first")

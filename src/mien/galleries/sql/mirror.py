@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mien.errors import BadGallery, GalleryError
 from mien.galleries.batch import require_fit
-from mien.galleries.sql.database import Session
-from mien.galleries.sql.reading import identity_names
+from mien.galleries.sql.database import Row, Session
+from mien.galleries.sql.reading import identity_names, orphaned
 from mien.galleries.sql.shelf import Shelf
-from mien.galleries.sql.snapshot import SnapshotFile, new_token
+from mien.galleries.sql.snapshot import Copy, SnapshotFile, new_token
 from mien.matching import SearchIndex, stored_width
 from mien.types import Match, Templates
 
@@ -37,6 +37,7 @@ class _Held:
         self.last_template = last_template
         self.last_removal = last_removal
         self.oldest: float | None = None
+        self.copied = False
 
 
 class Mirror:
@@ -54,6 +55,8 @@ class Mirror:
         self._held: _Held | None = None
         self._version: Hashable = None
         self._names: dict[int, str] = {}
+        self._untidy = False
+        self._tell: Callable[[int], None] | None = None
 
     def close(self) -> None:
         """See ``Engine.close``."""
@@ -96,7 +99,15 @@ class Mirror:
                     ]
                     for columns in ranked
                 ]
-        raise BadGallery(f"{self._shelf.place}: there are templates without an identity")
+        with self._shelf.database.reading() as session:
+            raise orphaned(session, self._shelf)
+
+    def count(self, cutoff: float | None) -> int | None:
+        """See ``Engine.count``: known while the copy in memory is that of the database now."""
+        with self._lock:
+            held = self._held
+            current = held is not None and self._shelf.database.version() == self._version
+            return len(held.index) if held is not None and current and not self._has_expired(cutoff) else None
 
     def _named(self, numbers: Iterable[int]) -> dict[int, str]:
         known = self._names
@@ -119,9 +130,11 @@ class Mirror:
             version = database.version()
             if version == self._version and not self._has_expired(cutoff):
                 break
+            # Before the transaction: so it knows of all removals that are erased in the file.
+            copy = self._copy()
             try:
                 with database.reading() as session:
-                    self._refresh_whole(session, cutoff)
+                    self._refresh_whole(session, cutoff, copy)
             except BadGallery:
                 # Where no lock keeps a file from being changed while it is read, what was read may look damaged.
                 if attempt == _ATTEMPTS or database.version() == version:
@@ -129,71 +142,99 @@ class Mirror:
                 self._forget()
                 continue
             self._version = version
+            self._tidy()
             break
         return self._held
+
+    def _copy(self) -> Copy | None:
+        """What the snapshot holds, where there is nothing in memory yet."""
+        return self._snapshot.load() if self._held is None and self._snapshot is not None else None
+
+    def _tidy(self) -> None:
+        """Remove what is left of a snapshot of another state, or of one that was never finished."""
+        if not self._untidy:
+            return
+        self._untidy = False
+        database, shelf = self._shelf.database, self._shelf
+        if self._snapshot is not None and self._snapshot.is_left() and not database.read_only:
+            # Where nobody else writes: another process may just be writing a new one.
+            with suppress(GalleryError), database.writing(shelf.gallery_id, wait=False) as session:
+                ((token,),) = session.execute("SELECT snapshot FROM galleries WHERE id = ?", (shelf.gallery_id,))
+                self._snapshot.remove_unless(token)
 
     def _has_expired(self, cutoff: float | None) -> bool:
         held = self._held
         return cutoff is not None and held is not None and held.oldest is not None and held.oldest < cutoff
 
-    def _refresh_whole(self, session: Session, cutoff: float | None) -> None:
+    def _refresh_whole(self, session: Session, cutoff: float | None, copy: Copy | None) -> None:
         """Refresh, or forget everything: what was read by halves must not be searched."""
         try:
-            self._refresh(session, cutoff)
+            self._refresh(session, cutoff, copy)
         except BaseException:
             self._forget()
             raise
 
-    def _refresh(self, session: Session, cutoff: float | None) -> None:
+    def _refresh(self, session: Session, cutoff: float | None, copy: Copy | None) -> None:
         shelf = self._shelf
-        ((space, dimension, epoch, token),) = session.execute(
-            "SELECT space, dimension, epoch, snapshot FROM galleries WHERE id = ?", (shelf.gallery_id,)
+        ((space, dimension, epoch, token, last_template),) = session.execute(
+            "SELECT space, dimension, epoch, snapshot, last_template FROM galleries WHERE id = ?", (shelf.gallery_id,)
         )
         if space is None:
             return
         ((oldest, newest),) = session.execute(
             "SELECT (SELECT min(id) FROM removals WHERE gallery_id = ?), "
-            "(SELECT max(id) FROM removals WHERE gallery_id = ?)",
+            "(SELECT coalesce(max(id), 0) FROM removals WHERE gallery_id = ?)",
             (shelf.gallery_id, shelf.gallery_id),
         )
-        held, loaded = self._held, False
-        if held is None:
-            held = self._loaded(space, dimension, epoch, token)
-            loaded = held is not None
-        fresh = held is None or held.epoch != epoch or (oldest is not None and held.last_removal < oldest - 1)
+        held, erased = self._held, _column([])
+        if held is None and copy is not None:
+            held, erased = self._loaded(copy, space, dimension, epoch, token), copy.erased
+        loaded = held is not None and self._held is None
+        fresh, removed = held is None, _column([])
+        if held is not None:
+            query = "SELECT template_id FROM removals WHERE gallery_id = ? AND id > ?"
+            if newest > held.last_removal:
+                removed = _column(session.execute(query, (shelf.gallery_id, held.last_removal)))
+            fresh = held.epoch != epoch or (oldest is not None and held.last_removal < oldest - 1)
+            # A backup that was put back is behind what is in memory, or in the file.
+            fresh = fresh or held.last_template > last_template or held.last_removal > newest
+            fresh = fresh or not np.isin(erased, removed).all()
         if held is None or fresh:
+            self._untidy = True
             if loaded:
                 self._erase_in_snapshot(None)
             held = _Held(space, epoch, SearchIndex(dimension, shelf.options.codec), 0, 0)
             ((count,),) = session.execute("SELECT count(*) FROM templates WHERE gallery_id = ?", (shelf.gallery_id,))
             held.index.reserve(count)
             self._names = {}
+            removed = _column([])
         # Additions first: an identity may have lost its old templates after it was given new ones.
         self._read_new(session, held)
-        if not fresh and newest is not None and newest > held.last_removal:
-            query = "SELECT template_id FROM removals WHERE gallery_id = ? AND id > ?"
-            removed = session.execute(query, (shelf.gallery_id, held.last_removal))
+        if len(removed):
             before = len(held.index)
             self._drop(held, removed)
             if loaded and len(held.index) < before:
                 # Who removed them did not live long enough to erase them there as well.
-                self._erase_in_snapshot([id_ for (id_,) in removed])
-        held.last_removal = 0 if newest is None else newest
+                self._erase_in_snapshot(removed.tolist())
+        held.last_removal = newest
         if cutoff is not None:
             query = "SELECT id FROM templates WHERE gallery_id = ? AND created < ?"
-            self._drop(held, session.execute(query, (shelf.gallery_id, cutoff)))
+            self._drop(held, _column(session.execute(query, (shelf.gallery_id, cutoff))))
             query = "SELECT min(created) FROM templates WHERE gallery_id = ? AND created >= ?"
             held.oldest = session.execute(query, (shelf.gallery_id, cutoff))[0][0]
         self._held = held
 
-    def _loaded(self, space: str, dimension: int, epoch: int, token: str | None) -> _Held | None:
+    def _loaded(self, copy: Copy, space: str, dimension: int, epoch: int, token: str | None) -> _Held | None:
         """What the snapshot holds, if it is of this gallery as it was at some time since the epoch began."""
-        loaded = None if self._snapshot is None or token is None else self._snapshot.load(token)
-        if loaded is None:
+        index, facts = copy.index, copy.facts
+        if token is None or facts.get("token") != token:
             return None
-        index, facts = loaded
         fits = (index.dimension, index.codec, facts["epoch"]) == (dimension, self._shelf.options.codec, epoch)
-        return _Held(space, epoch, index, facts["last_template"], facts["last_removal"]) if fits else None
+        if not fits:
+            return None
+        held = _Held(space, epoch, index, facts["last_template"], facts["last_removal"])
+        held.copied = True
+        return held
 
     def _erase_in_snapshot(self, template_ids: list[int] | None) -> None:
         if self._snapshot is not None and not self._shelf.database.read_only:
@@ -201,8 +242,12 @@ class Mirror:
             with suppress(GalleryError):
                 self._snapshot.erase(template_ids)
 
-    def save(self, session: Session) -> None:
+    def save(self, session: Session, tell: Callable[[int], None] | None = None) -> None:
         """Write the snapshot, inside a writing transaction: what is removed later will so be erased in it as well.
+
+        Args:
+            session: the transaction.
+            tell: is given how many more templates were read, or written.
 
         Raises:
             GalleryError: the folder cannot be written, or the disk is full.
@@ -210,7 +255,14 @@ class Mirror:
         if self._snapshot is None:
             return
         with self._lock:
-            self._refresh_whole(session, self._shelf.cutoff())
+            if self._held is not None and self._held.copied:
+                # What is wrong in the file that it came from must not get into the next one.
+                self._forget()
+            self._tell = tell
+            try:
+                self._refresh_whole(session, self._shelf.cutoff(), None)
+            finally:
+                self._tell = None
             # Others may have written since: the next search looks again.
             self._version = None
             held = self._held
@@ -219,12 +271,12 @@ class Mirror:
             token = new_token()
             facts: dict[str, Any] = {"token": token, "epoch": held.epoch}
             facts |= {"last_template": held.last_template, "last_removal": held.last_removal}
-            self._snapshot.save(held.index, facts)
+            self._snapshot.save(held.index, facts, tell)
         session.execute("UPDATE galleries SET snapshot = ? WHERE id = ?", (token, self._shelf.gallery_id))
 
-    def _drop(self, held: _Held, rows: list[tuple[int]]) -> None:
-        if rows:
-            for number in held.index.remove(np.array(rows, np.int64)[:, 0]):
+    def _drop(self, held: _Held, ids: NDArray[np.int64]) -> None:
+        if len(ids):
+            for number in held.index.remove(ids):
                 self._names.pop(number, None)
 
     def _read_new(self, session: Session, held: _Held) -> None:
@@ -240,3 +292,10 @@ class Mirror:
             templates = shelf.sealer.templates(stored, ids, numbers, held.space, dimension)
             held.index.add(ids, numbers, templates.vectors)
             held.last_template = ids[-1]
+            if self._tell is not None:
+                self._tell(len(ids))
+
+
+def _column(rows: list[Row]) -> NDArray[np.int64]:
+    """Rows of one number each."""
+    return np.array(rows, np.int64).reshape(-1)

@@ -111,6 +111,10 @@ class PgvectorEngine:
         names_of = [names[row] for row in first.tolist()]
         return index.search(probe[None], names_of, top=top, threshold=threshold, fusion=self._fusion)[0]
 
+    def count(self, cutoff: float | None) -> int | None:
+        """See ``Engine.count``: nothing is held."""
+        return None
+
     def close(self) -> None:
         """Nothing is held."""
 

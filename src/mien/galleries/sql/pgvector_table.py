@@ -2,7 +2,8 @@
 
 PostgreSQL cannot turn the stored bytes of a vector into pgvector's type, so mien does, after the templates were
 enrolled, by whichever process searches next. The table knows up to which template it is complete; what came later
-is searched without it. Removals are taken along by triggers, in the same transaction.
+is searched without it. Removals are taken along by triggers, in the same transaction, and so is everything when the
+gallery moves to another embedding space.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from mien.errors import BadGallery, GalleryError
 from mien.galleries.sql.database import Session
 from mien.galleries.sql.postgres import PostgresDatabase
+from mien.galleries.sql.schema import PGVECTOR_RULES
 from mien.galleries.sql.shelf import Shelf
 from mien.types import FloatArray
 
@@ -42,6 +44,7 @@ _STATEMENTS = (
         RETURN NULL; END $$""",
     """CREATE TRIGGER searchable_emptied AFTER DELETE ON galleries REFERENCING OLD TABLE AS gone
         FOR EACH STATEMENT EXECUTE FUNCTION searchable_emptied()""",
+    *PGVECTOR_RULES,
 )
 
 

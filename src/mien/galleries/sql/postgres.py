@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from mien.errors import BadGallery, ConnectionLost, GalleryError, GalleryLocked
 from mien.galleries.sql import schema
-from mien.galleries.sql.database import Session
+from mien.galleries.sql.database import Session, untold
 from mien.galleries.sql.postgres_connections import SCHEMA, Pool, Server, begin
 from mien.galleries.sql.postgres_listener import Listener
 from mien.galleries.sql.postgres_session import PostgresSession
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresDatabase"]
 
 _OLDEST_SERVER = 13
+_LAYOUT = schema.SCHEMA_VERSIONS["postgresql"]
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # "mien" in ASCII: the lock that those take who make or change what is not inside one gallery.
@@ -80,13 +81,13 @@ class PostgresDatabase:
             _require_fit(session, self.place)
             self.read_only = self.read_only or bool(session.execute("SELECT pg_is_in_recovery()")[0][0])
             found = self._layout(session)
-        if found == schema.SCHEMA_VERSION:
+        if found == _LAYOUT:
             return
         if found is None and (not create or self.read_only):
             raise BadGallery(f"no gallery at {self.place}: mien has made nothing in this database yet")
         if self.read_only:
             raise BadGallery(
-                f"{self.place}: expected gallery layout {schema.SCHEMA_VERSION}, got {found}; "
+                f"{self.place}: expected gallery layout {_LAYOUT}, got {found}; "
                 "open it once without mode=ro to bring it up to date"
             )
         with self.writing() as session:
@@ -98,10 +99,10 @@ class PostgresDatabase:
                     session.execute(f"CREATE SCHEMA {SCHEMA}")
                 session.execute("CREATE TABLE layout (version BIGINT NOT NULL)")
                 schema.create(session, self.kind)
-                session.execute("INSERT INTO layout (version) VALUES (?)", (schema.SCHEMA_VERSION,))
-            elif found < schema.SCHEMA_VERSION:
+                session.execute("INSERT INTO layout (version) VALUES (?)", (_LAYOUT,))
+            elif found < _LAYOUT:
                 schema.upgrade(session, self.kind, found)
-                session.execute("UPDATE layout SET version = ?", (schema.SCHEMA_VERSION,))
+                session.execute("UPDATE layout SET version = ?", (_LAYOUT,))
 
     def _layout(self, session: Session) -> int | None:
         """The version of mien's tables, None where there are none.
@@ -123,9 +124,9 @@ class PostgresDatabase:
         if len(versions) != 1:
             raise BadGallery(f"{self.place}: the schema {SCHEMA} in this database is another application's")
         found = int(versions[0][0])
-        if found > schema.SCHEMA_VERSION:
+        if found > _LAYOUT:
             raise BadGallery(
-                f"{self.place}: expected gallery layout {schema.SCHEMA_VERSION}, got {found}; "
+                f"{self.place}: expected gallery layout {_LAYOUT}, got {found}; "
                 "a newer version of mien made this gallery"
             )
         return found
@@ -229,17 +230,17 @@ class PostgresDatabase:
         """Let the server forget deleted rows within a second, and not when its autovacuum comes by: see ``prune``."""
         self._pruner.soon()
 
-    def compact(self) -> None:
+    def compact(self, tell: Callable[[], None] = untold) -> None:
         """Write all tables anew without what was deleted: see ``postgres_upkeep.compact`` for what remains."""
         if self.read_only:
             raise GalleryError(f"{self.place}: the gallery is read-only (mode=ro, or a standby server)")
         with self._outside_transactions() as connection:
-            compact(connection)
+            compact(connection, tell)
 
-    def check(self) -> list[str]:
+    def check(self, tell: Callable[[], None] = untold) -> list[str]:
         """See ``Database.check``: the server's own checks of tables and indexes, or else a read of every row."""
         with self._outside_transactions() as connection:
-            return damage(connection, self.read_only)
+            return damage(connection, self.read_only, tell)
 
     @contextmanager
     def _outside_transactions(self) -> Iterator[Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mien.galleries.sql.database import Row
@@ -110,3 +111,10 @@ class PostgresSession:
         finally:
             with translated(self._place, self._effect):
                 cursor.close()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """See ``Session.telling``: this server does not say how far a statement is, so before and after it."""
+        tell()
+        yield
+        tell()

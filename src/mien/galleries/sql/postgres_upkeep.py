@@ -75,7 +75,7 @@ def prune(connection: Connection) -> None:
             connection.execute(f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {table}")
 
 
-def compact(connection: Connection) -> None:
+def compact(connection: Connection, tell: Callable[[], None]) -> None:
     """``VACUUM FULL`` of mien's tables: new files that hold what is not deleted, and the old ones removed.
 
     Needs room for a second copy of the largest table and locks each table while it is written, for reading too.
@@ -87,6 +87,7 @@ def compact(connection: Connection) -> None:
     """
     for table in _relations(connection, "r", mine=True):
         connection.execute(f"VACUUM (FULL, ANALYZE) {table}")
+        tell()
 
 
 def _relations(connection: Connection, kind: str, mine: bool = False) -> list[str]:
@@ -101,7 +102,7 @@ def _relations(connection: Connection, kind: str, mine: bool = False) -> list[st
     return [name for (name,) in rows]
 
 
-def damage(connection: Connection, read_only: bool) -> list[str]:
+def damage(connection: Connection, read_only: bool, tell: Callable[[], None]) -> list[str]:
     """What is wrong with mien's tables and indexes, one line each; none if they are sound.
 
     With PostgreSQL's ``amcheck`` where this role may use it (put in for the moment and taken out again, if it is
@@ -116,6 +117,7 @@ def damage(connection: Connection, read_only: bool) -> list[str]:
             else:
                 query = f"SELECT blkno, msg FROM {amcheck}.verify_heapam(CAST(%s AS regclass))"
                 found += _failing(connection, table, query, table)
+            tell()
         found += _astray(connection)
         for index in _relations(connection, "i") if amcheck else ():
             found += _failing(connection, index, f"SELECT {amcheck}.bt_index_check(CAST(%s AS regclass), true)", index)

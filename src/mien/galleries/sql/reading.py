@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import IdentityNotFound
+from mien.errors import BadGallery, IdentityNotFound
 from mien.galleries.sql.database import Session
 from mien.galleries.sql.enrolling import identity_numbers
 from mien.galleries.sql.removing import number_of
 from mien.galleries.sql.shelf import Shelf, chunks, marks
+from mien.galleries.sql.wording import SHOWN, first_ten, plural
 from mien.types import Templates
 
-__all__ = ["allowed_numbers", "count", "identities", "identity_names", "space_of", "tags", "templates"]
+__all__ = [
+    "ORPHANS",
+    "allowed_numbers",
+    "count",
+    "identities",
+    "identity_names",
+    "orphaned",
+    "space_of",
+    "tags",
+    "tags_of",
+    "templates",
+]
+
+ORPHANS = (
+    "templates t WHERE t.gallery_id = ? AND NOT EXISTS "
+    "(SELECT 1 FROM identities i WHERE i.gallery_id = t.gallery_id AND i.id = t.identity_id)"
+)
+"""The templates of a gallery, as ``t``, whose identity is missing."""
 
 
 def space_of(session: Session, shelf: Shelf) -> tuple[str | None, int]:
@@ -54,6 +72,19 @@ def identity_names(session: Session, shelf: Shelf, numbers: Iterable[int]) -> di
     return found
 
 
+def orphaned(session: Session, shelf: Shelf) -> BadGallery:
+    """The error for templates whose identity is missing; its message names them and the cure."""
+    which = (shelf.gallery_id,)
+    ((count,),) = session.execute(f"SELECT count(*) FROM {ORPHANS}", which)
+    rows = session.execute(f"SELECT t.id FROM {ORPHANS} ORDER BY t.id LIMIT {SHOWN + 1}", which)
+    if not rows:
+        return BadGallery(f"{shelf.place}: there are templates without an identity in the index: mien gallery compact")
+    return BadGallery(
+        f"{shelf.place}: the gallery is damaged: {plural(int(count), 'template')} whose identity is missing: "
+        f"{first_ten([int(id_) for (id_,) in rows])}; mien gallery remove --template N removes such a template"
+    )
+
+
 def templates(session: Session, shelf: Shelf, name: str) -> tuple[list[int], Templates]:
     """Ids and templates of the identity of that canonical name; raises IdentityNotFound."""
     number = number_of(session, shelf, name)
@@ -83,15 +114,35 @@ def tags(session: Session, shelf: Shelf, name: str) -> list[str]:
     return sorted(shelf.sealer.texts(rows, "tag"))
 
 
+def tags_of(session: Session, shelf: Shelf, numbers: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """The tags, sorted, of those of the identities, by number, that have any."""
+    found: dict[int, list[str]] = {}
+    for part in chunks(numbers):
+        query = f"SELECT identity_id, tag, sealed FROM tags WHERE gallery_id = ? AND identity_id IN {marks(part)}"
+        rows = session.execute(query, (shelf.gallery_id, *part))
+        for row, tag in zip(rows, shelf.sealer.texts(rows, "tag"), strict=True):
+            found.setdefault(int(row[0]), []).append(tag)
+    return {number: tuple(sorted(own)) for number, own in found.items()}
+
+
 def allowed_numbers(
     session: Session, shelf: Shelf, tagged: Collection[str] | None, names: Collection[str] | None
 ) -> NDArray[np.int64]:
-    """The numbers, rising, of the identities that have one of the tags and one of the names (None: any)."""
+    """The numbers, rising, of the identities that have one of the tags and one of the names (None: any).
+
+    Raises:
+        BadGallery: a tag or a name was tampered with.
+    """
     allowed = None if names is None else set(identity_numbers(session, shelf, sorted(names)).values())
     if tagged is not None:
         numbers: set[int] = set()
         for part in chunks(shelf.sealer.keys(sorted(tagged), "tag")):
-            query = f"SELECT identity_id FROM tags WHERE gallery_id = ? AND tag IN {marks(part)}"
-            numbers.update(int(number) for (number,) in session.execute(query, (shelf.gallery_id, *part)))
+            query = (
+                f"SELECT identity_id, tag, {shelf.sealer.beside_keys} FROM tags "
+                f"WHERE gallery_id = ? AND tag IN {marks(part)} ORDER BY tag, identity_id"
+            )
+            rows = session.execute(query, (shelf.gallery_id, *part))
+            shelf.sealer.require_sound(rows, "tag")
+            numbers.update(int(row[0]) for row in rows)
         allowed = numbers if allowed is None else allowed & numbers
     return np.array(sorted(allowed or ()), np.int64)

@@ -17,12 +17,12 @@ from typing import Literal
 from mien.galleries.protocol import GalleryOptions
 from mien.galleries.sql.database import Session
 
-__all__ = ["KEPT_REMOVALS", "SCHEMA_VERSION", "Kind", "create", "index_ages", "upgrade"]
+__all__ = ["KEPT_REMOVALS", "PGVECTOR_RULES", "SCHEMA_VERSIONS", "Kind", "create", "index_ages", "upgrade"]
 
 Kind = Literal["sqlite", "postgresql"]
 
-SCHEMA_VERSION = 2
-"""The layout's version, which a database adapter keeps where its engine has a place for it."""
+SCHEMA_VERSIONS: dict[Kind, int] = {"sqlite": 2, "postgresql": 3}
+"""The newest layout of each engine; a database adapter keeps its own where the engine has a place for it."""
 
 KEPT_REMOVALS = 100_000
 """How many removals the log of a gallery remembers; a process further behind reads the whole gallery again."""
@@ -107,6 +107,20 @@ _SQLITE_STATISTICS = (
     ("audit", "audit_by_time", "1000000 1000000 100"),
 )
 
+# What ANALYZE would copy into the server's statistics, where neither a deletion nor a VACUUM reaches it. Of the other
+# columns it takes numbers, times and words of mien's own.
+_POSTGRESQL_UNSAMPLED = (
+    ("galleries", "secret", "BYTEA"),
+    ("identities", "name", 'TEXT COLLATE "C"'),
+    ("identities", "sealed", "BYTEA"),
+    ("tags", "tag", 'TEXT COLLATE "C"'),
+    ("tags", "sealed", "BYTEA"),
+    ("templates", "vector", "BYTEA"),
+    ("pending", "vector", "BYTEA"),
+    ("portraits", "picture", "BYTEA"),
+    ("portraits", "landmarks", "BYTEA"),
+)
+
 _POSTGRESQL_TRIGGERS = (
     # At most 8 kB stay in the row: https://www.postgresql.org/docs/current/storage-toast.html
     "ALTER TABLE templates SET (toast_tuple_target = 8160)",
@@ -139,6 +153,17 @@ _POSTGRESQL_TRIGGERS = (
         FOR EACH STATEMENT EXECUTE FUNCTION audit_kept()""",
 )
 
+PGVECTOR_RULES = (
+    "ALTER TABLE searchable ALTER COLUMN embedding SET STATISTICS 0",
+    """CREATE FUNCTION searchable_outdated() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        DELETE FROM searchable s WHERE s.gallery_id = OLD.id;
+        DELETE FROM searchable_until u WHERE u.gallery_id = OLD.id;
+        RETURN NULL; END $$""",
+    """CREATE TRIGGER searchable_outdated AFTER UPDATE OF epoch ON galleries FOR EACH ROW
+        WHEN (OLD.epoch IS DISTINCT FROM NEW.epoch) EXECUTE FUNCTION searchable_outdated()""",
+)
+"""What holds for the table that pgvector searches, where there is one: no statistics, and nothing of a former space."""
+
 
 def create(session: Session, kind: Kind) -> None:
     """Make the tables of the newest layout, inside a writing transaction."""
@@ -150,6 +175,9 @@ def create(session: Session, kind: Kind) -> None:
         # Makes the table of statistics.
         session.execute("ANALYZE galleries")
         session.insert("sqlite_stat1", ("tbl", "idx", "stat"), _SQLITE_STATISTICS)
+    else:
+        for table, column, _ in _POSTGRESQL_UNSAMPLED:
+            session.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
 
 
 def index_ages(session: Session) -> None:
@@ -160,7 +188,7 @@ def index_ages(session: Session) -> None:
 
 def upgrade(session: Session, kind: Kind, found: int) -> None:
     """Bring the tables from version ``found`` to the newest one with all that they hold, inside one transaction."""
-    for version in range(found, SCHEMA_VERSION):
+    for version in range(found, SCHEMA_VERSIONS[kind]):
         _STEPS[version](session, kind)
 
 
@@ -193,4 +221,24 @@ def _to_2(session: Session, kind: Kind) -> None:
         session.execute(f"DROP TABLE old_{table}")
 
 
-_STEPS: dict[int, Callable[[Session, Kind], None]] = {1: _to_2}
+def _to_3(session: Session, kind: Kind) -> None:
+    """No statistics of what people are known by; layout 3 is PostgreSQL's alone."""
+    for table, column, type_ in _POSTGRESQL_UNSAMPLED:
+        # The statistics that there are go with the former type, though it is the same and nothing is written anew.
+        session.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {type_}")
+        session.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
+    vectors = session.execute(
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = to_regclass('searchable') AND attname = 'embedding'"
+    )
+    if vectors:
+        session.execute(f"ALTER TABLE searchable ALTER COLUMN embedding TYPE {vectors[0][0]}")
+        session.execute(
+            "DELETE FROM searchable s WHERE NOT EXISTS (SELECT 1 FROM galleries g JOIN searchable_until u "
+            "ON u.gallery_id = g.id AND u.epoch = g.epoch WHERE g.id = s.gallery_id)"
+        )
+        for statement in PGVECTOR_RULES:
+            session.execute(statement)
+
+
+_STEPS: dict[int, Callable[[Session, Kind], None]] = {1: _to_2, 2: _to_3}

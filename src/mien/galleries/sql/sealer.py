@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import marshal
+import threading
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,6 +18,7 @@ from mien.types import FloatArray, Templates
 __all__ = ["Sealer"]
 
 _LANDMARKS = (5, 2)
+_MOST_CHECKED = 256
 
 
 class Sealer:
@@ -35,12 +39,19 @@ class Sealer:
         self._gallery = f"of gallery {gallery_id}"
         self._codec: Codec = codec
         self._place = place
+        self._lock = threading.Lock()
+        self._checked: dict[bytes, None] = {}
 
     def keys(self, texts: Iterable[str], purpose: str) -> list[str]:
         """What names (purpose ``identity``) or tags (``tag``) are looked up by."""
         if self.vault is None:
             return list(texts)
         return [self.vault.fingerprint(text, purpose) for text in texts]
+
+    @property
+    def beside_keys(self) -> str:
+        """The column to read beside keys; without encryption it holds nothing and would be looked for in vain."""
+        return "NULL" if self.vault is None else "sealed"
 
     def sealed_texts(self, texts: Sequence[str], numbers: Sequence[int], purpose: str) -> list[bytes | None]:
         """What is stored beside the keys, for the identities of these numbers."""
@@ -53,13 +64,39 @@ class Sealer:
         """Names or tags out of rows of identity number, key and what is stored beside it.
 
         Raises:
-            BadGallery: one was tampered with.
+            BadGallery: one was tampered with, or is looked up by another's key.
         """
         if self.vault is None:
             return [key for _, key, _ in rows]
         contexts = (f"{purpose} of identity {number} {self._gallery}" for number, _, _ in rows)
         sealed = [b"" if text is None else text for _, _, text in rows]
-        return [text.decode() for text in self._unsealed(sealed, contexts)]
+        texts = [text.decode() for text in self._unsealed(sealed, contexts)]
+        for (number, key, _), expected in zip(rows, self.keys(texts, purpose), strict=True):
+            if key != expected:
+                raise BadGallery(
+                    f"{self._place}: identity {number}: the key of the {purpose} does not fit its text: "
+                    "it was changed, or belongs elsewhere"
+                )
+        return texts
+
+    def require_sound(self, rows: Sequence[Row], purpose: str) -> None:
+        """Check rows as ``texts`` does; the same rows again cost little, for a digest of them is remembered.
+
+        Raises:
+            BadGallery: one was tampered with, or is looked up by another's key.
+        """
+        if self.vault is None:
+            return
+        # Format 2 writes equal values in equal bytes, unlike later ones.
+        digest = hashlib.blake2b(marshal.dumps((purpose, *rows), 2), digest_size=32).digest()
+        with self._lock:
+            if digest in self._checked:
+                return
+        self.texts(rows, purpose)
+        with self._lock:
+            if len(self._checked) >= _MOST_CHECKED:
+                del self._checked[next(iter(self._checked))]
+            self._checked[digest] = None
 
     def stored_vectors(
         self, vectors: FloatArray, ids: Iterable[int], numbers: Iterable[int], space: str

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from mien.errors import BadGallery
 from mien.galleries.keeper import cutoff
-from mien.galleries.options import from_json, require_same, to_json
+from mien.galleries.options import from_json, require_no_key, require_same, to_json
 from mien.galleries.protocol import GalleryOptions
 from mien.galleries.sql.database import Database, Row, Session
 from mien.galleries.sql.schema import index_ages
@@ -72,7 +72,8 @@ def find_or_make(database: Database, url: GalleryUrl, create: bool) -> Shelf:
     """The gallery that a URL names, made with the URL's options where it is missing.
 
     Raises:
-        BadGallery: there is none and none is to be made, or it has other options than the URL says.
+        BadGallery: there is none and none is to be made, it has other options than the URL says, or a key is given
+            and it is not encrypted.
         BadKey: the gallery is encrypted with another key.
         KeyMissing: the gallery is encrypted and no key is given.
         GalleryError: the place cannot be read or changed.
@@ -89,6 +90,8 @@ def find_or_make(database: Database, url: GalleryUrl, create: bool) -> Shelf:
     require_same(url.named, options, place)
     if options.encrypted != (secret is not None):
         raise BadGallery(f"{place}: its options and its key do not fit together: damaged")
+    if not options.encrypted:
+        require_no_key(url.key_file, place, made=True)
     vault = Vault.open(read_key(url.key_file, os.environ), secret, place) if options.encrypted else None
     sealer = Sealer(int(gallery_id), options.codec, vault, place)
     return Shelf(database, int(gallery_id), options, sealer, _login() if url.actor is None else url.actor)
@@ -107,6 +110,8 @@ def _missing(database: Database, name: str) -> str:
 
 def _made(database: Database, url: GalleryUrl) -> Row:
     options = GalleryOptions(**url.named)
+    if not options.encrypted:
+        require_no_key(url.key_file, f"{database.place}, gallery {url.name!r}", made=False)
     # Before anything is written: without a key no gallery is made.
     secret = Vault.create(read_key(url.key_file, os.environ))[1] if options.encrypted else None
     with database.writing() as session:

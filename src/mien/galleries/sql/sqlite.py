@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from mien.errors import BadGallery, GalleryError
-from mien.galleries.sql.database import Session
+from mien.errors import BadGallery, GalleryError, GalleryLocked
+from mien.galleries.sql.database import Session, untold
 from mien.galleries.sql.sqlite_file import GalleryFile, transaction, translated
+from mien.galleries.sql.sqlite_session import SqliteSession
 from mien.galleries.urls import GalleryUrl
 
 __all__ = ["SqliteDatabase"]
 
 _ERASING_TIMEOUT_MS = 200
+_AGAIN_AFTER_S = 1.0
+_AGAIN_TIMEOUT_MS = 20
 _MOST_IDLE = 4
 
 
@@ -23,8 +26,8 @@ class SqliteDatabase:
     """The ``Database`` in a SQLite file.
 
     Each reading has a connection of its own, so a search never waits for a writer, in this process or another. What
-    is removed is overwritten with zeros in the file, and the write-ahead log is emptied unless another process is
-    reading at that moment (then it is emptied later, at the latest when the last process closes the gallery).
+    is removed is overwritten with zeros in the file, and the write-ahead log is emptied unless someone is reading at
+    that moment. Then it is tried again every second, and done at the latest when the last process closes the gallery.
 
     Args:
         url: which file.
@@ -44,6 +47,8 @@ class SqliteDatabase:
         self._closed = False
         self._writer: sqlite3.Connection | None = None
         self._idle: list[sqlite3.Connection] = []
+        self._again: threading.Timer | None = None
+        self._opened = self._file.identity()
         with translated(self._file.path):
             # Watches for changes, and keeps the file in use, so that its log is not removed and made again.
             self._watcher = self._file.reader()
@@ -56,8 +61,8 @@ class SqliteDatabase:
 
     @property
     def read_only(self) -> bool:
-        """Whether the URL forbids changes."""
-        return self._file.read_only
+        """Whether the URL or the folder's permissions forbid changes."""
+        return self._file.read_only or self._file.immutable
 
     def _require_open(self) -> None:
         if self._closed:
@@ -69,8 +74,14 @@ class SqliteDatabase:
             for connection in (self._watcher, *self._idle):
                 connection.close()
             self._idle = []
-            self._seen = self._file.signature()
+            self._seen, self._opened = self._file.signature(), self._file.identity()
             self._watcher = self._file.reader()
+        self._require_same()
+
+    def _require_same(self) -> None:
+        """Let nobody mix two files: what is open stays the former one, and new connections would be to the other."""
+        if not self._file.immutable and self._file.identity() != self._opened:
+            raise GalleryError(f"{self.place}: another file was put in its place: close the gallery and open it again")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -98,17 +109,26 @@ class SqliteDatabase:
                 self._idle.append(connection)
 
     @contextmanager
-    def writing(self, gallery_id: int | None = None) -> Iterator[Session]:
+    def writing(self, gallery_id: int | None = None, *, wait: bool = True) -> Iterator[Session]:
         """See ``Database.writing``; begun before anything is read, so writers take turns from the first look on."""
-        with self._writing:
+        if not self._writing.acquire(blocking=wait):
+            raise GalleryLocked(f"{self.place}: another thread is writing")
+        try:
             self._require_open()
-            if self.read_only:
+            if self._file.read_only:
                 raise GalleryError(f"{self.place}: the gallery is read-only (opened with mode=ro)")
             with translated(self._file.path):
+                self._require_same()
                 if self._writer is None:
                     self._writer = self._file.writer()
+                self._patience(self._writer, self._file.timeout_s if wait else 0)
                 with transaction(self._writer) as session:
                     yield session
+        finally:
+            self._writing.release()
+
+    def _patience(self, writer: sqlite3.Connection, seconds: float) -> None:
+        writer.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def version(self) -> Hashable:
         """See ``Database.version``."""
@@ -126,33 +146,44 @@ class SqliteDatabase:
 
     def erase_leftovers(self) -> None:
         """Empty the write-ahead log, which still holds what was removed; the removal stands either way."""
+        self._empty_log(_ERASING_TIMEOUT_MS / 1000)
+
+    def _empty_log(self, patience_s: float) -> None:
+        """Empty the log now, or else a little later."""
         with self._writing:
-            if self._writer is not None:
-                self._empty_log(self._writer, _ERASING_TIMEOUT_MS)
+            if self._again is not None:
+                self._again.cancel()
+                self._again = None
+            if self._closed or self._writer is None or self._is_emptied(self._writer, patience_s):
+                return
+            self._again = threading.Timer(_AGAIN_AFTER_S, self._empty_log, (_AGAIN_TIMEOUT_MS / 1000,))
+            self._again.daemon = True
+            self._again.start()
 
-    def _empty_log(self, writer: sqlite3.Connection, timeout_ms: int) -> None:
-        writer.execute(f"PRAGMA busy_timeout = {timeout_ms}")
+    def _is_emptied(self, writer: sqlite3.Connection, patience_s: float) -> bool:
         try:
-            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
-            # Locked by a reader, or a full disk: closing does it again.
-            return
-        finally:
-            writer.execute(f"PRAGMA busy_timeout = {int(self._file.timeout_s * 1000)}")
+            self._patience(writer, patience_s)
+            # Readers that are in its way are no error: https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+            (busy, _, _) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            # Someone is writing, or the disk is full.
+            return False
+        return not busy
 
-    def compact(self) -> None:
+    def compact(self, tell: Callable[[], None] = untold) -> None:
         """See ``Database.compact``; needs as much room on the disk again as the file has, for a moment."""
         with self.writing():
             pass
         with self._writing, translated(self._file.path):
             if self._writer is not None:
-                self._writer.execute("VACUUM")
-                self._empty_log(self._writer, int(self._file.timeout_s * 1000))
+                with SqliteSession(self._writer).telling(tell):
+                    self._writer.execute("VACUUM")
+                self._empty_log(self._file.timeout_s)
 
-    def check(self) -> list[str]:
+    def check(self, tell: Callable[[], None] = untold) -> list[str]:
         """See ``Database.check``."""
         try:
-            with self.reading() as session:
+            with self.reading() as session, session.telling(tell):
                 rows = session.execute("PRAGMA integrity_check")
         except BadGallery as error:
             return [str(error)]
@@ -169,5 +200,8 @@ class SqliteDatabase:
                     connection.close()
                 self._idle = []
                 if self._writer is not None:
+                    if self._again is not None:
+                        self._again.cancel()
+                        self._is_emptied(self._writer, _ERASING_TIMEOUT_MS / 1000)
                     self._writer.close()
                     self._writer = None

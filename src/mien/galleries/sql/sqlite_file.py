@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mien.errors import BadGallery, GalleryError, GalleryLocked
-from mien.galleries.sql.schema import SCHEMA_VERSION, create, upgrade
+from mien.galleries.private_files import make_private
+from mien.galleries.sql.schema import SCHEMA_VERSIONS, create, upgrade
 from mien.galleries.sql.sqlite_session import SqliteSession
 from mien.galleries.urls import GalleryUrl
 
@@ -20,6 +21,7 @@ __all__ = ["APPLICATION_ID", "GalleryFile", "require_place", "transaction", "tra
 APPLICATION_ID = 0x6D69656E
 """``mien`` in ASCII, in the file's header; see https://www.sqlite.org/fileformat.html#application_id."""
 
+_LAYOUT = SCHEMA_VERSIONS["sqlite"]
 _SMALLEST_PAGE = 512
 _WRITER_CACHE_KIB = 64 * 1024
 
@@ -45,6 +47,8 @@ def translated(path: Path) -> Iterator[None]:
             raise GalleryError(f"{path}: the gallery is read-only ({text})") from error
         if any(sign in text for sign in ("not a database", "malformed", "no such", "Could not decode")):
             raise BadGallery(f"{path}: expected a mien gallery, got a damaged or foreign file ({text})") from error
+        if "unable to open" in text:
+            raise GalleryError(f"{path}: cannot be opened, or not be written here ({text})") from error
         raise GalleryError(f"{path}: {text}") from error
 
 
@@ -76,7 +80,8 @@ class GalleryFile:
     """
 
     def __init__(self, url: GalleryUrl, create: bool) -> None:
-        self.path = Path(os.path.abspath(url.path))
+        # Not by a symbolic link: SQLite keeps the log beside the file itself.
+        self.path = Path(os.path.realpath(url.path))
         self.timeout_s = url.timeout_s
         self.read_only = url.mode == "ro"
         self.immutable = False
@@ -89,7 +94,7 @@ class GalleryFile:
                 if not self.path.parent.is_dir():
                     raise BadGallery(f"{self.path}: the folder {self.path.parent} does not exist")
                 self._make()
-            elif layout < SCHEMA_VERSION:
+            elif layout < _LAYOUT:
                 self._upgrade(layout)
 
     def _found_layout(self) -> int:
@@ -113,7 +118,7 @@ class GalleryFile:
             try:
                 layout = self._layout(connection)
                 # What was committed and is still in the write-ahead log is not seen without locks.
-                if layout == SCHEMA_VERSION or not self._log_size():
+                if layout == _LAYOUT or not self._log_size():
                     return layout
             except sqlite3.DatabaseError as error:
                 if "malformed" not in str(error):
@@ -128,9 +133,9 @@ class GalleryFile:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application == APPLICATION_ID:
-            if not 0 < version <= SCHEMA_VERSION:
+            if not 0 < version <= _LAYOUT:
                 raise BadGallery(
-                    f"{self.path}: expected gallery layout {SCHEMA_VERSION}, got {version}; "
+                    f"{self.path}: expected gallery layout {_LAYOUT}, got {version}; "
                     "a newer version of mien made this file"
                 )
             return int(version)
@@ -140,6 +145,11 @@ class GalleryFile:
         return 0
 
     def _make(self) -> None:
+        try:
+            # The files that SQLite makes beside it get the same mode.
+            make_private(str(self.path))
+        except OSError as error:
+            raise GalleryError(f"{self.path}: cannot be made: {error.strerror}") from error
         # The layout is written before WAL is switched on, so the header names the application from the start.
         with closing(self._connect("mode=rwc")) as connection:
             # At the default of 4096 bytes, a vector of 512 numbers would leave near half of each page empty.
@@ -148,11 +158,11 @@ class GalleryFile:
                 if self._layout(connection) == 0:
                     create(session, "sqlite")
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    connection.execute(f"PRAGMA user_version = {_LAYOUT}")
 
     def _upgrade(self, layout: int) -> None:
         """Bring the file to the newest layout, unless another process has done it meanwhile."""
-        once = f"{self.path}: layout {layout} is brought to layout {SCHEMA_VERSION} when it is first opened for writing"
+        once = f"{self.path}: layout {layout} is brought to layout {_LAYOUT} when it is first opened for writing"
         if self.read_only:
             raise GalleryError(f"{once}, and it is opened with mode=ro")
         with closing(self.writer()) as connection:
@@ -160,7 +170,7 @@ class GalleryFile:
                 with transaction(connection) as session:
                     found = self._layout(connection)
                     upgrade(session, "sqlite", found)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    connection.execute(f"PRAGMA user_version = {_LAYOUT}")
             except sqlite3.OperationalError as error:
                 if "readonly" not in str(error) and "unable to open" not in str(error):
                     raise
@@ -233,6 +243,18 @@ class GalleryFile:
         wal = Path(f"{self.path}-wal")
         return wal.stat().st_size if wal.exists() else 0
 
+    def identity(self) -> tuple[int, int]:
+        """Which file it is, whatever its content.
+
+        Raises:
+            GalleryError: there is none at this path any more.
+        """
+        try:
+            status = os.stat(self.path)
+            return (status.st_dev, status.st_ino)
+        except OSError as error:
+            raise GalleryError(f"{self.path}: {error.strerror}") from error
+
     def signature(self) -> tuple[int, ...]:
         """What changes when the file does; for readers that SQLite cannot tell of changes."""
         try:
@@ -249,7 +271,7 @@ def require_place(url: GalleryUrl) -> None:
         BadGallery: there is something else, or the folder does not exist.
         GalleryError: the folder cannot be written.
     """
-    path = os.path.abspath(url.path)
+    path = os.path.realpath(url.path)
     folder = os.path.dirname(path)
     if not os.path.exists(path):
         if not os.path.isdir(folder):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from mien.galleries.sql.database import Row
 
 __all__ = ["SqliteSession"]
+
+# Each row that a statement looks at takes several instructions of SQLite's machine.
+_INSTRUCTIONS = 20_000
 
 
 class SqliteSession:
@@ -34,3 +38,23 @@ class SqliteSession:
         cursor = self._connection.execute(sql, tuple(parameters))
         while taken := cursor.fetchmany(rows):
             yield taken
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """See ``Session.telling``; what ``tell`` raises ends the statement."""
+        raised: list[BaseException] = []
+
+        def handle() -> int:
+            try:
+                tell()
+            except BaseException as error:  # SQLite would lose it on the way.
+                raised.append(error)
+            return len(raised)
+
+        self._connection.set_progress_handler(handle, _INSTRUCTIONS)
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise (raised[0] if raised else error) from None
+        finally:
+            self._connection.set_progress_handler(None, 0)

@@ -44,7 +44,9 @@ def blocks(shelf: Shelf, rows: int, portraits: bool) -> Iterator[Block]:
 def _block(session: Session, shelf: Shelf, rows: list[Row], space: str, dimension: int, portraits: bool) -> Block:
     ids, numbers, stored, created, mapped = zip(*rows, strict=True)
     unique = sorted(set(numbers))
-    names, tags = reading.identity_names(session, shelf, unique), _tags(session, shelf, unique)
+    names, tags = reading.identity_names(session, shelf, unique), reading.tags_of(session, shelf, unique)
+    if len(names) < len(unique):
+        raise reading.orphaned(session, shelf)
     pictures, landmarks = _portraits(session, shelf, ids) if portraits else (None, None)
     return Block(
         np.array(ids, np.int64),
@@ -56,16 +58,6 @@ def _block(session: Session, shelf: Shelf, rows: list[Row], space: str, dimensio
         pictures,
         landmarks,
     )
-
-
-def _tags(session: Session, shelf: Shelf, numbers: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    found: dict[int, list[str]] = {}
-    for part in chunks(numbers):
-        query = f"SELECT identity_id, tag, sealed FROM tags WHERE gallery_id = ? AND identity_id IN {marks(part)}"
-        rows = session.execute(query, (shelf.gallery_id, *part))
-        for row, tag in zip(rows, shelf.sealer.texts(rows, "tag"), strict=True):
-            found.setdefault(int(row[0]), []).append(tag)
-    return {number: tuple(sorted(own)) for number, own in found.items()}
 
 
 def _portraits(session: Session, shelf: Shelf, ids: Sequence[int]) -> tuple[list[bytes | None], FloatArray]:

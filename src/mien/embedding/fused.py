@@ -1,0 +1,104 @@
+"""An embedder made of several: their templates, weighted, one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from mien.embedding.embedder import Embedder
+from mien.errors import BadCard, BadInput
+from mien.geometry import similarity_transforms
+from mien.types import FloatArray, ImageArray, Templates
+from mien.zoo import Card
+
+__all__ = ["FusedEmbedder"]
+
+_STILL = 1e-3
+"""A map that moves no chip corner by more than this many pixels off whole numbers is taken for a plain crop."""
+
+
+class FusedEmbedder:
+    """Cuts each part's chip out of one common chip, embeds it, and joins the templates.
+
+    The score of two templates is the weighted mean of the parts' scores: see ``mien.zoo.fuse``.
+
+    Args:
+        card: a fused card.
+        parts: its parts' embedders, in the card's order.
+        flip: whether the parts were made to add up the chip and its mirror image; it is part of the space's name.
+
+    Raises:
+        BadCard: the card is no fused one, or the parts are not its own.
+    """
+
+    def __init__(self, card: Card, parts: Sequence[Embedder], *, flip: bool = False) -> None:
+        if card.embedding is None or card.input.size is None or not card.parts:
+            raise BadCard(f"{card.name}: expected a fused embedder, got family {card.family}")
+        dimension = sum(part.dimension for part in parts)
+        if len(parts) != len(card.parts) or dimension != card.embedding.dimension:
+            raise BadCard(
+                f"{card.name}: expected {len(card.parts)} parts of {card.embedding.dimension} numbers together, "
+                f"got {len(parts)} of {dimension}"
+            )
+        self._card, self._facts, self._size = card, card.embedding, card.input.size
+        self._parts, self._flip = tuple(parts), flip
+        self._factors = [float(np.sqrt(part.weight)) for part in card.parts]
+        points = self.reference[None]
+        self._matrices = [similarity_transforms(points, part.reference)[0] for part in parts]
+
+    @property
+    def space(self) -> str:
+        """See ``Embedder.space``."""
+        name, _, fingerprint = self._card.space.partition("@")
+        return f"{name}{'+flip' if self._flip else ''}@{fingerprint}"
+
+    @property
+    def dimension(self) -> int:
+        """See ``Embedder.dimension``."""
+        return self._facts.dimension
+
+    @property
+    def chip_size(self) -> int:
+        """See ``Embedder.chip_size``."""
+        return self._size
+
+    @property
+    def reference(self) -> FloatArray:
+        """See ``Embedder.reference``."""
+        return np.asarray(self._facts.points, dtype=np.float32)
+
+    @property
+    def threshold(self) -> float:
+        """See ``Embedder.threshold``."""
+        return self._facts.threshold
+
+    def embed(self, chips: ImageArray) -> Templates:
+        """See ``Embedder.embed``.
+
+        Raises:
+            BadInput: the chips have another shape or type.
+        """
+        wanted = (self._size, self._size, 3)
+        if not isinstance(chips, np.ndarray) or chips.dtype != np.uint8 or chips.shape[1:] != wanted:
+            got = f"{chips.dtype} {chips.shape}" if isinstance(chips, np.ndarray) else type(chips).__name__
+            raise BadInput(f"expected chips uint8 (n, {self._size}, {self._size}, 3), got {got}")
+        joined = [
+            factor * part.embed(_cut(chips, matrix, part.chip_size)).vectors
+            for part, factor, matrix in zip(self._parts, self._factors, self._matrices, strict=True)
+        ]
+        return Templates.normalized(np.concatenate(joined, axis=1), self.space)
+
+
+def _cut(chips: ImageArray, matrix: FloatArray, size: int) -> ImageArray:
+    """``(n, size, size, 3)``: a smaller chip out of each chip; what a plain crop can give is not drawn anew."""
+    shift = np.rint(-matrix[:, 2]).astype(int)
+    plain = np.concatenate([np.eye(2), -shift[:, None]], axis=1)
+    if np.abs((matrix - plain) @ np.array([size, size, 1.0])).max() < _STILL:
+        left, top = shift
+        return np.ascontiguousarray(chips[:, top : top + size, left : left + size])
+    cut = np.empty((len(chips), size, size, 3), np.uint8)
+    for chip, target in zip(chips, cut, strict=True):
+        cv2.warpAffine(chip, matrix, (size, size), dst=target, flags=cv2.INTER_LINEAR)
+    return cut

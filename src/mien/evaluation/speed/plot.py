@@ -1,0 +1,51 @@
+"""Latency against throughput, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mien.errors import MissingExtra, OutputError
+from mien.evaluation.speed.scaling import Way
+
+__all__ = ["plot_scaling"]
+
+_SIZE_INCHES = (7.0, 4.6)
+_LABELS = {"threads": "one instance of n threads", "instances": "n instances of one thread"}
+_COLORS = {"threads": "#1f5fa8", "instances": "#c2571a"}
+
+
+def plot_scaling(ways: Sequence[Way], path: Path, *, title: str) -> None:
+    """Draw each way as a point, latency against throughput, into a PNG, SVG or PDF.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("plots need matplotlib: pip install 'mien[evaluate]'") from error
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    single = [way for way in ways if way.n == 1]
+    for kind, label in _LABELS.items():
+        # One thread is where both ways begin.
+        line = sorted([*(w for w in ways if w.kind == kind and w.n > 1), *single], key=lambda w: w.n)
+        x, y = [way.images_per_second for way in line], [way.times.median_ms for way in line]
+        late = [way.times.p95_ms - way.times.median_ms for way in line]
+        axes.errorbar(x, y, yerr=[[0.0] * len(y), late], fmt="o-", capsize=3, color=_COLORS[kind], label=label)
+        for way in line:
+            at = (way.images_per_second, way.times.median_ms)
+            axes.annotate(f"n = {way.n}", at, xytext=(6, 6), textcoords="offset points", color=_COLORS[kind])
+    axes.set_xlabel("images a second, all instances together")
+    axes.set_ylabel("one call: median, up to the 95th percentile (ms)")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, 1.15 * max(way.images_per_second for way in ways))
+    axes.set_title(title, fontsize="medium")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    try:
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
