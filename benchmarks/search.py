@@ -46,9 +46,9 @@ def main() -> int:
     parser.add_argument("--without-peers", action="store_true", help="mien and the limits alone")
     parser.add_argument("--json", type=Path, help="where to write everything measured")
     options = parser.parse_args()
-    console = Console(width=max(160, Console().width))
+    console = Console(width=max(118, Console().width))
     report: dict[str, Any] = {"machine": describe_machine(), "cases": []}
-    console.print(report["machine"])
+    console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
     with tempfile.TemporaryDirectory() as folder:
         peaks = Path(folder) / "peaks.so"
         command = ["cc", "-O2", "-shared", "-fPIC", "-pthread", str(HERE / "peaks.c"), "-o", str(peaks)]
@@ -77,6 +77,8 @@ def _run(options: argparse.Namespace, threads: int, peaks: Path) -> Any:
     environ = {**os.environ, "PYTHONPATH": str(HERE.parent / "src")}
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environ[variable] = str(threads)
+    # Their threads must not go on spinning on the cores of whoever is next.
+    environ |= {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
     command = [str(environment("search")), str(HERE / "search_cases.py"), json.dumps(request)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
         for line in process.stdout or ():

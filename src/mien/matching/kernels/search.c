@@ -233,9 +233,12 @@ static int start_worker(Worker *w, Shared *s) {
     memset(w, 0, sizeof *w);
     w->shared = s;
     w->best = calloc(q->m, sizeof(Best));
-    w->packed = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * (q->d + 3) * (s->int8 ? 1 : sizeof(float)));
-    w->scales = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * sizeof(float));
-    if (!w->best || !w->packed || !w->scales) return -1;
+    if (!w->best) return -1;
+    if (q->m > FEW_PROBES) {
+        w->packed = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * (q->d + 3) * (s->int8 ? 1 : sizeof(float)));
+        w->scales = aligned((s->chunk_rows + MOST_BLOCK_ROWS) * sizeof(float));
+        if (!w->packed || !w->scales) return -1;
+    }
     Entry *entries = malloc(q->m * capacity * sizeof(Entry));
     if (!entries) return -1;
     for (size_t p = 0; p < q->m; p++) {
