@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from mien.cli.output import Output
 
 if TYPE_CHECKING:
     from mien.evaluation import PairKind, PairResults, RunComparison
+    from mien.matching.calibration import Calibration
 
 __all__ = ["compare", "pairs", "templates"]
 
@@ -97,7 +99,6 @@ def pairs(
     Example: mien evaluate pairs own-pairs.csv --embedder dlib-resnet
     """
     from mien.evaluation import evaluate_pairs, read_pairs, with_groups
-    from mien.evaluation.report import pair_report
 
     reports.check()
     read = read_pairs(path, _kind(protocol), images=images)
@@ -118,12 +119,7 @@ def pairs(
             quality_cut=by_quality.quality_cut,
         )
         work.measured()
-        _show(results, output)
-        reports.write(
-            results.to_json(),
-            lambda: pair_report(results, calibration=recognizer.calibration, faces=reports.faces),
-            output,
-        )
+        _tell(results, recognizer.calibration, reports, output)
 
 
 @command
@@ -161,7 +157,6 @@ def templates(
     Example: mien evaluate templates media.csv --pairs comparisons.csv
     """
     from mien.evaluation import evaluate_templates, read_templates_csv
-    from mien.evaluation.report import pair_report
 
     reports.check()
     read = read_templates_csv(path, pairs, images=images)
@@ -180,12 +175,7 @@ def templates(
             quality_cut=by_quality.quality_cut,
         )
         work.measured()
-        _show(results, output)
-        reports.write(
-            results.to_json(),
-            lambda: pair_report(results, calibration=recognizer.calibration, faces=reports.faces),
-            output,
-        )
+        _tell(results, recognizer.calibration, reports, output)
 
 
 @command
@@ -255,6 +245,15 @@ def _kind(name: str | None) -> PairKind | None:
     if name is not None and name not in kinds:
         raise typer.BadParameter(f"expected one of {', '.join(kinds)}, got {name!r}", param_hint="--protocol")
     return None if name is None else kinds[name]
+
+
+def _tell(results: PairResults, calibration: Calibration | None, reports: ReportFiles, output: Output) -> None:
+    """Show the figures and write the files that were asked for."""
+    from mien.evaluation.report import pair_report
+
+    _show(results, output)
+    page = partial(pair_report, results, calibration=calibration, faces=reports.faces)
+    reports.write(results.to_json(), page, output)
 
 
 def _show(results: PairResults, output: Output) -> None:

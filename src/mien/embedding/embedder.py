@@ -12,7 +12,7 @@ from mien.runtimes import Network
 from mien.types import FloatArray, ImageArray, Templates
 from mien.zoo import Card
 
-__all__ = ["Embedder", "NetworkEmbedder", "make_embedder"]
+__all__ = ["Embedder", "NetworkEmbedder", "make_embedder", "require_chips", "space_of"]
 
 _CHIPS_A_CALL = 8
 _FLIP = "+flip"
@@ -75,8 +75,7 @@ class NetworkEmbedder:
     @property
     def space(self) -> str:
         """See ``Embedder.space``."""
-        name, _, weights = self._card.space.partition("@")
-        return f"{name}{_FLIP if self._flip else ''}@{weights}"
+        return space_of(self._card, self._flip)
 
     @property
     def dimension(self) -> int:
@@ -105,11 +104,7 @@ class NetworkEmbedder:
             BadInput: the chips have another shape or type.
             BadCard: the network's output is not what the card says.
         """
-        if not isinstance(chips, np.ndarray):
-            raise BadInput(f"expected an array of aligned chips, got {type(chips).__name__}; images are for analyze")
-        if chips.dtype != np.uint8 or chips.ndim != 4 or chips.shape[1:] != (self._size, self._size, 3):
-            wanted = f"uint8 (n, {self._size}, {self._size}, 3)"
-            raise BadInput(f"expected chips {wanted}, got {chips.dtype} {chips.shape}")
+        require_chips(chips, self._size)
         raw = np.empty((len(chips), self.dimension), np.float32)
         for start in range(0, len(chips), _CHIPS_A_CALL):
             part = slice(start, start + _CHIPS_A_CALL)
@@ -128,6 +123,24 @@ class NetworkEmbedder:
             shapes = [o.shape for o in outputs]
             raise BadCard(f"{self._card.name}: expected one output (n, {self.dimension}), got {shapes}")
         return outputs[0].reshape(len(chips), -1)
+
+
+def space_of(card: Card, flip: bool) -> str:
+    """The space of a card's templates; those of chip and mirror image together are one of their own."""
+    name, _, weights = card.space.partition("@")
+    return f"{name}{_FLIP if flip else ''}@{weights}"
+
+
+def require_chips(chips: ImageArray, size: int) -> None:
+    """Check that ``chips`` are ``(n, size, size, 3) uint8``.
+
+    Raises:
+        BadInput: they are not.
+    """
+    if not isinstance(chips, np.ndarray):
+        raise BadInput(f"expected an array of aligned chips, got {type(chips).__name__}; images are for analyze")
+    if chips.dtype != np.uint8 or chips.ndim != 4 or chips.shape[1:] != (size, size, 3):
+        raise BadInput(f"expected chips uint8 (n, {size}, {size}, 3), got {chips.dtype} {chips.shape}")
 
 
 def make_embedder(card: Card, network: Network, *, flip: bool = False) -> NetworkEmbedder:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mien.embedding.embedder import Embedder
-from mien.errors import BadCard, BadInput
+from mien.embedding.embedder import Embedder, require_chips, space_of
+from mien.errors import BadCard
 from mien.geometry import similarity_transforms
 from mien.types import FloatArray, ImageArray, Templates
 from mien.zoo import Card
@@ -51,8 +51,7 @@ class FusedEmbedder:
     @property
     def space(self) -> str:
         """See ``Embedder.space``."""
-        name, _, fingerprint = self._card.space.partition("@")
-        return f"{name}{'+flip' if self._flip else ''}@{fingerprint}"
+        return space_of(self._card, self._flip)
 
     @property
     def dimension(self) -> int:
@@ -80,10 +79,7 @@ class FusedEmbedder:
         Raises:
             BadInput: the chips have another shape or type.
         """
-        wanted = (self._size, self._size, 3)
-        if not isinstance(chips, np.ndarray) or chips.dtype != np.uint8 or chips.shape[1:] != wanted:
-            got = f"{chips.dtype} {chips.shape}" if isinstance(chips, np.ndarray) else type(chips).__name__
-            raise BadInput(f"expected chips uint8 (n, {self._size}, {self._size}, 3), got {got}")
+        require_chips(chips, self._size)
         joined = [
             factor * part.embed(_cut(chips, matrix, part.chip_size)).vectors
             for part, factor, matrix in zip(self._parts, self._factors, self._matrices, strict=True)
