@@ -32,8 +32,8 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## lint, types, house rules
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/galleries/conftest.py
 	$(BIN)/python -m pytest -q tests/test_house_rules.py

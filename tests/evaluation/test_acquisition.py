@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_faces import CountingDetector, encoded, face_image, fake_recognizer, write
 
+from made_faces import CountingDetector, encoded, face_image, fake_recognizer, write
 from mien.errors import BadInput, CacheError
 from mien.evaluation import Sample, acquire, central_face, resumable
 from mien.types import Faces

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_faces import face_image, fake_recognizer, people_folder, write
 
+from made_faces import face_image, fake_recognizer, people_folder, write
 from mien.errors import BadInput
 from mien.evaluation import OpenSetTrials, Uncertainty, acquire, evaluate_open_set, find_overlap, read_people
 from mien.evaluation.searches import draw_split, search_split

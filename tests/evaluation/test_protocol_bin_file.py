@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_faces import encoded, face_image
 
+from made_faces import encoded, face_image
 from mien.errors import BadInput
 from mien.evaluation import read_pairs
 

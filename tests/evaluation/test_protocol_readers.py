@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_faces import face_image, pairs_table, people_folder, write
 
+from made_faces import face_image, pairs_table, people_folder, write
 from mien.errors import BadInput
 from mien.evaluation import read_pairs, read_people, read_templates_csv, with_groups
 from mien.evaluation.protocols.tables import read_table
