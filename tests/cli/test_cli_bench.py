@@ -43,6 +43,14 @@ def test_a_size_that_is_none_is_wrong_usage() -> None:
         assert "640x480" in shown.err
 
 
+def test_a_plot_that_cannot_be_drawn_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    for plot in (tmp_path / "no folder" / "x.png", tmp_path / "x.foo", tmp_path):
+        shown = run("bench", tmp_path / "none.jpg", "--json", "--plot", plot)
+        assert shown.code == 1
+        assert shown.errors == ["output_error"]
+        assert len(shown.rows) == 1
+
+
 def test_an_image_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     shown = run("bench", tmp_path / "none.jpg", "--json")
     assert shown.code == 1

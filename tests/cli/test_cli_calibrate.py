@@ -51,6 +51,18 @@ def test_identify_at_a_rate(samples: Samples, tmp_path: Path) -> None:
     assert run("identify", "--gallery", url, "--fpir", "1", samples.biden).code == 2
 
 
+def test_a_damaged_calibration_does_not_bar_making_another(
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text("{}")
+    monkeypatch.setenv("MIEN_CALIBRATION", str(damaged))
+    small(samples.obama[0], tmp_path / "people" / "Barack" / "a.jpg")
+    assert "newer version" in run("verify", "--json", samples.biden, samples.biden).rows[0]["error"]["message"]
+    shown = run("calibrate", "--json", tmp_path / "people", "--out", tmp_path / "c.json")
+    assert "at least 10 people" in shown.rows[-1]["error"]["message"]
+
+
 def test_calibrate_needs_people(samples: Samples, tmp_path: Path) -> None:
     small(samples.obama[0], tmp_path / "people" / "Barack" / "a.jpg")
     small(samples.biden, tmp_path / "people" / "Joe" / "a.jpg")

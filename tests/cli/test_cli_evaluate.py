@@ -89,6 +89,7 @@ def test_bad_input(fake: CountingDetector, tmp_path: Path) -> None:
         assert "Traceback" not in shown.err
     assert run("evaluate", "pairs", table, "--protocol", "ijb").code == 2
     assert run("evaluate", "pairs", table, "--face", "best").code == 2
+    assert run("evaluate", "pairs", table, "--quality-cut", "50").code == 2
     assert run("evaluate", "pairs", tmp_path / "absent").code == 1
     assert run("evaluate", "identify", tmp_path / "set", "--enrolled", "2", *FEW).code == 1
     assert fake.seen == 0
@@ -128,7 +129,11 @@ def test_reports_are_compared(fake: CountingDetector, tmp_path: Path) -> None:
     assert "undecided" in shown.out
     (row,) = run("evaluate", "compare", report, report, "--json", *FEW).rows
     assert row["kind"] == "comparison"
+    assert "paired t-test" in shown.out
     assert run("evaluate", "compare", report, table, *FEW).code == 1
+    for few in ("0", "1"):
+        assert run("evaluate", "compare", report, report, "--replicates", few).code == 2
+    assert run("evaluate", "pairs", table, "--replicates", "1").code == 2
 
 
 def test_groups(fake: CountingDetector, tmp_path: Path) -> None:
@@ -139,6 +144,15 @@ def test_groups(fake: CountingDetector, tmp_path: Path) -> None:
     assert shown.code == 0
     assert "by group" in shown.out
     assert "FMR max min" in shown.out
+    assert "FNMR of a sample of one group" not in shown.out
+    # With and without a mask: one person has samples in both groups.
+    lines = [f"person{p}/{v}.png,{'masked' if v else 'unmasked'}" for p in range(4) for v in range(2)]
+    (tmp_path / "masks.csv").write_text("\n".join(["image,group", *lines]))
+    shown = run("evaluate", "pairs", table, "--groups", tmp_path / "masks.csv", *FEW)
+    assert shown.code == 0
+    matrix = shown.out[shown.out.index("FNMR of a sample of one group") :]
+    assert matrix.splitlines()[1].split() == ["group", "masked", "unmasked"]
+    assert "(4)" in matrix.splitlines()[2] or "(4)" in matrix.splitlines()[3]
 
 
 def test_identify(fake: CountingDetector, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_running import run
+from cli_running import needs_terminal, run, terminal
 
 from made_faces import CountingDetector, fake_recognizer, pairs_table, people_folder
 from mien.cli.options import Tuning
@@ -64,11 +64,24 @@ def test_several_runs_are_compared(fake: CountingDetector, tmp_path: Path) -> No
     assert (lines.code, len(lines.rows)) == (0, 2)
     html = page.read_text(encoding="utf-8")
     assert "Comparison of 3 runs" in html
-    assert f'data-figure="auc" data-a="{lines.rows[1]["figures"][1]["a"]}"' in html
+    figures = {figure["name"]: figure for figure in lines.rows[1]["figures"]}
+    for name in ("auc", "accuracy"):
+        assert f'data-figure="{name}" data-a="{figures[name]["a"]}"' in html
     shown = run("evaluate", "compare", run_json, run_json, run_json, *FEW)
     assert "A - C" in shown.out
     assert run("evaluate", "compare", run_json).code == 2
     assert run("evaluate", "compare", *[run_json] * 27).code == 2
+
+
+@needs_terminal
+def test_bars_are_shown_while_intervals_and_reports_are_made(fake: CountingDetector, tmp_path: Path) -> None:
+    table, run_json, page = pairs_table(tmp_path / "set"), tmp_path / "a.json", tmp_path / "r.html"
+    assert run("evaluate", "pairs", table, "--json-report", run_json, *FEW).code == 0
+    shown = terminal("evaluate", "compare", run_json, run_json, "--report", page, "--replicates", "200")
+    assert shown.code == 0
+    assert "intervals" in shown.out
+    assert "report" in shown.out.partition("written")[0].replace("--report", "")
+    assert shown.out.count("replicates") > 2
 
 
 @pytest.mark.parametrize("command", ["pairs", "identify", "compare"])

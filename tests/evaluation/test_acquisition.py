@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from made_faces import CountingDetector, encoded, face_image, fake_recognizer, write
 from mien.errors import BadInput, CacheError
 from mien.evaluation import Sample, acquire, central_face, resumable
-from mien.types import Faces
+from mien.types import Faces, ImageArray
 
 
 def samples(root: Path) -> list[Sample]:
@@ -142,6 +142,42 @@ def test_the_cache_keeps_work_until_it_is_done(tmp_path: Path, monkeypatch: pyte
     with resumable(recognizer, "central", "set", own) as kept:
         kept.touch()
     assert own.exists()
+
+
+class LyingDetector(CountingDetector):
+    """Finds faces of photos that lie on a side, though not surely, and surely once they are turned."""
+
+    def detect(self, images: Sequence[ImageArray], sizes_wh: Sequence[tuple[int, int]] | None = None) -> list[Faces]:
+        found = super().detect(images, sizes_wh)
+        # The mark in a corner of the photo as it lies.
+        return [
+            Faces(faces.xyxy, np.full(len(faces), 0.7 if image[0, 0].any() else 0.99, np.float32), faces.landmarks)
+            for image, faces in zip(images, found, strict=True)
+        ]
+
+
+def test_quality_leaves_all_else_as_it_is(tmp_path: Path) -> None:
+    lying = face_image(0)
+    lying[0, 0] = 255
+    images = [Sample("lying", encoded(lying)), *samples(tmp_path)]
+    plain, measured = (acquire(fake_recognizer(LyingDetector()), images, quality=q) for q in (False, True))
+    turned = fake_recognizer(LyingDetector()).assess(encoded(lying))
+    assert turned.measures[0, turned.names.index("face_rotation")] != 0
+    for name in ("vectors", "acquired", "xyxy", "landmarks", "scores", "faces", "size_wh"):
+        np.testing.assert_array_equal(getattr(measured, name), getattr(plain, name), err_msg=name)
+    assert measured.codes == plain.codes
+    assert (measured.has_quality, plain.has_quality) == (True, False)
+
+
+def test_kept_templates_are_looked_at_again_for_their_quality_alone(tmp_path: Path) -> None:
+    images, keep = samples(tmp_path), tmp_path / "kept.sqlite"
+    acquire(fake_recognizer(), images, keep=keep)
+    again = CountingDetector()
+    assert acquire(fake_recognizer(again), images, quality=True, keep=keep).has_quality
+    assert again.seen == 4
+    assert acquire(fake_recognizer(again), images, quality=True, keep=keep).has_quality
+    acquire(fake_recognizer(again), images, keep=keep)
+    assert again.seen == 4
 
 
 def test_quality_is_measured_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from trial_making import SEPARATION, comparisons_of, simulated
+from trial_making import comparisons_of, simulated
 
 from mien.errors import BadInput
 from mien.evaluation import (
@@ -12,11 +12,9 @@ from mien.evaluation import (
     ErrorRates,
     bootstrap,
     bootstrap_many,
-    fmr_interval,
-    fnmr_interval,
     paired_bootstrap,
 )
-from mien.evaluation.bootstrap import Resampling
+from mien.evaluation.resampling import Resampling
 
 NORMAL = NormalDist()
 
@@ -151,32 +149,3 @@ def test_what_cannot_be_resampled_is_refused() -> None:
     few = comparisons_of([1.0, 0.0], [1, 0], [0, 1], [0, 2])
     with pytest.raises(BadInput, match="identities enough"):
         bootstrap(few, ErrorRates.auc, replicates=50)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("people", "samples", "pairs"), [(200, 3, 6000), (1500, 2, 3000)], ids=["dense", "sparse"])
-def test_intervals_cover_the_truth_as_often_as_they_say(people: int, samples: int, pairs: int) -> None:
-    """Of 80 simulated sets, whose true rates are known, 95 % should be covered; fewer than 88 % is no chance.
-
-    Were pairs taken as independent, the dense set's FMR would be covered half of the time.
-    """
-    limit = NORMAL.inv_cdf(0.9)
-    truth = {
-        "fnmr_at_fmr": NORMAL.cdf(NORMAL.inv_cdf(0.99) - SEPARATION),
-        "eer": NORMAL.cdf(-SEPARATION / 2),
-        "fmr": 0.1,
-        "fnmr": 0.05,
-    }
-    covered = dict.fromkeys(truth, 0)
-    rounds = 80
-    for seed in range(rounds):
-        trials = simulated(seed, people, samples, pairs)
-        found = bootstrap_many(
-            trials, {"fnmr_at_fmr": fnmr_at_1_percent, "eer": ErrorRates.eer}, replicates=150, seed=seed
-        )
-        found["fmr"] = fmr_interval(trials, limit)
-        found["fnmr"] = fnmr_interval(trials, SEPARATION + NORMAL.inv_cdf(0.05))
-        for name, interval in found.items():
-            covered[name] += truth[name] in interval
-    assert {name: count for name, count in covered.items() if not 0.88 * rounds <= count} == {}
-    assert np.mean(list(covered.values())) / rounds == pytest.approx(0.95, abs=0.035)

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import BadInput
-from mien.evaluation import OpenSetTrials, bootstrap_open_set
+from mien.evaluation import (
+    OpenSetTrials,
+    bootstrap_open_set,
+    fnir_interval,
+    fpir_interval,
+    rank_interval,
+    threshold_at_fpir_interval,
+    tpir_at_fpir_interval,
+    wilson,
+)
 
 NAN = float("nan")
 
@@ -158,3 +167,40 @@ def test_rates_without_searches_are_refused() -> None:
         OpenSetTrials.from_scores([[1, 2]], [1], [1, 1])
     with pytest.raises(BadInput, match=r"scores \(p, n\)"):
         OpenSetTrials.from_scores([[1, 2]], [1, 2], [1, 2])
+
+
+def test_intervals_of_searches_count_people_too() -> None:
+    people = np.repeat(np.arange(40), 10)
+    found_always = (np.arange(40) % 4 != 0)[people]
+    trials = OpenSetTrials(
+        np.where(found_always, 1.0, -1.0), np.where(found_always, 1, 2), np.zeros(50), people, np.arange(50) + 40, 40
+    )
+    for interval in (rank_interval(trials, 1), tpir_at_fpir_interval(trials, 0.1)):
+        assert interval.low == pytest.approx(wilson(30, 40).low, abs=0.02)
+        assert interval.high == pytest.approx(wilson(30, 40).high, abs=0.02)
+    fnir = fnir_interval(trials, 0.5)
+    assert 0.25 in fnir
+    assert fnir.high == pytest.approx(1 - rank_interval(trials, 1).low)
+    assert rank_interval(trials, 2).high == 1
+    assert fpir_interval(trials, 0.5).low == 0
+    with pytest.raises(BadInput, match="rank 1, got 0"):
+        rank_interval(trials, 0)
+    with pytest.raises(BadInput, match="at least 1"):
+        tpir_at_fpir_interval(trials, 0.1, rank=0)
+
+
+def test_a_threshold_at_an_fpir_has_an_interval_that_counts_failed_searches() -> None:
+    scores = np.arange(400.0)
+    made = OpenSetTrials(np.ones(3), np.ones(3, int), scores, np.arange(3), np.arange(400), 5)
+    found = threshold_at_fpir_interval(made, 0.1)
+    assert made.threshold_at_fpir(0.1) in found
+    assert 340 < found.low < 355
+    assert 365 < found.high < 380
+    half = np.where(scores < 200, NAN, scores)
+    same = OpenSetTrials(np.ones(3), np.ones(3, int), half, np.arange(3), np.arange(400), 5)
+    assert threshold_at_fpir_interval(same, 0.1) == found
+    assert threshold_at_fpir_interval(same, 0.9).low == 200
+    with pytest.raises(BadInput, match="got none of 400"):
+        threshold_at_fpir_interval(
+            OpenSetTrials(np.ones(3), np.ones(3, int), np.full(400, NAN), np.arange(3), np.arange(400), 5), 0.1
+        )

@@ -92,6 +92,21 @@ def test_folders_that_cannot_be_split(tmp_path: Path) -> None:
             evaluate_open_set(fake_recognizer(), people, **options)
 
 
+def test_thresholds_are_those_that_are_printed_and_progress_is_told(tmp_path: Path) -> None:
+    told: list[int] = []
+    recognizer = fake_recognizer()
+    people = read_people(people_folder(tmp_path, [3] * 8))
+    results = evaluate_open_set(recognizer, people, splits=5, uncertainty=Uncertainty(20, progress=told.append))
+    figures = {figure.name: figure for figure in results.figures}
+    assert figures["threshold_default"].value == recognizer.threshold
+    limit = figures["threshold_at_fpir_1e-1"].value
+    assert limit is not None
+    assert limit == round(limit, 6)
+    assert results.trials.fpir(limit) <= 0.1
+    assert results.trials.fnir(limit, 1) == 1 - (figures["tpir_at_fpir_1e-1"].value or 0)
+    assert sum(told) >= 5
+
+
 def test_people_of_both_folders_are_found(tmp_path: Path) -> None:
     people_folder(tmp_path / "a", [2, 2, 1])
     for name, person in (("x", 1), ("y", 4), ("z", 0)):
@@ -105,4 +120,4 @@ def test_people_of_both_folders_are_found(tmp_path: Path) -> None:
     }
     everybody = find_overlap(fake_recognizer(), read_people(tmp_path / "a"), read_people(tmp_path / "b"), threshold=-1)
     assert len(everybody.found) == 9
-    assert everybody.found[0].score >= everybody.found[-1].score
+    assert everybody.found[0].image_score >= everybody.found[-1].image_score

@@ -47,6 +47,24 @@ def test_numbers_of_a_set_that_is_easy(tmp_path: Path) -> None:
         assert recognizer.verify(a.source, b.source).score == pytest.approx(results.comparisons.scores[row], abs=1e-6)
 
 
+def test_folds_that_teach_little_are_told(tmp_path: Path) -> None:
+    lines = pairs_table(tmp_path).read_text().split()
+    found = {}
+    for name, folds in (("one", {"0": "x", "1": "x"}), ("kinds", {"0": "x", "1": "y"})):
+        rows = [",".join([*line.split(",")[:3], folds[line.split(",")[2]]]) for line in lines[1:]]
+        (tmp_path / f"{name}.csv").write_text("\n".join([lines[0], *rows]))
+        found[name] = evaluate_pairs(fake_recognizer(), read_pairs(tmp_path / f"{name}.csv"), uncertainty=FEW)
+    assert found["one"].folds is None
+    assert found["one"].figure("accuracy").value is None
+    assert "at least 2 folds, got 1" in found["one"].figure("accuracy").note
+    assert "folds of one kind of pairs alone: 2 of 2" in found["kinds"].figure("accuracy").note
+    for image in ("person0/0.png", "person2/0.png", "person0/1.png", "person2/1.png"):
+        write(tmp_path / image, face_image(0, faces=0))
+    left = evaluate_pairs(fake_recognizer(), read_pairs(tmp_path / "pairs.csv"), uncertainty=FEW)
+    assert left.figure("eer").value == 0
+    assert left.figure("accuracy").value is None
+
+
 def test_rates_that_the_trials_do_not_support_say_so(tmp_path: Path) -> None:
     results = evaluated(tmp_path)
     for exponent in range(1, 7):
@@ -88,6 +106,33 @@ def test_groups_have_their_errors(tmp_path: Path) -> None:
     groups = results.to_json()["groups"]
     assert [group["mated"] for group in groups["groups"]] == [2, 2]
     assert groups["cross_non_mated"] == [[1, 4], [4, 1]]
+    none = evaluate_pairs(
+        fake_recognizer(), with_groups(protocol, tmp_path / "groups.csv"), uncertainty=Uncertainty(replicates=0)
+    ).to_json()
+    told = [*none["figures"], *none["groups"]["figures"], *(f for g in none["groups"]["groups"] for f in g["figures"])]
+    assert [figure["name"] for figure in told if figure["interval"] is not None] == []
+    (tmp_path / "groups.csv").write_text("image,group\nperson3/1.png,odd\n")
+    lone = with_groups(protocol, tmp_path / "groups.csv")
+    assert lone.groups is not None
+    found = evaluate_pairs(fake_recognizer(), lone, uncertainty=FEW)
+    assert found.differentials is None
+    assert "no errors by group" in found.protocol.notes[-1]
+
+
+def test_thresholds_decide_as_they_are_printed(tmp_path: Path) -> None:
+    results = evaluated(tmp_path)
+    threshold = results.threshold
+    assert threshold == round(threshold, 4)
+    made = results.comparisons.compared
+    assert results.figure("fmr_operating").value == (made.non_mated_scores >= threshold).mean()
+    assert results.figure("fnmr_operating").value == (made.mated_scores < threshold).mean()
+    assert results.folds is not None
+    for fold, limit, accuracy in zip(
+        results.folds.folds, results.folds.thresholds, results.folds.accuracies, strict=True
+    ):
+        here = made.folds == fold
+        assert ((made.scores >= limit) == made.mated)[here].mean() == accuracy
+        assert limit == round(limit, 4)
 
 
 def test_parts_by_quality(tmp_path: Path) -> None:
@@ -127,6 +172,14 @@ def test_json_has_every_number_and_can_be_read_again(tmp_path: Path) -> None:
     assert "trials" not in results.to_json(trials=False)
 
 
+def test_progress_is_told_while_intervals_are_made(tmp_path: Path) -> None:
+    told: list[int] = []
+    evaluate_pairs(
+        fake_recognizer(), read_pairs(pairs_table(tmp_path)), uncertainty=Uncertainty(20, progress=told.append)
+    )
+    assert sum(told) >= 5
+
+
 def test_the_same_seed_gives_the_same_intervals(tmp_path: Path) -> None:
     first, second = (evaluated(tmp_path).to_json()["figures"] for _ in range(2))
     assert first == second
@@ -144,7 +197,19 @@ def test_two_runs_are_compared_on_the_same_trials(tmp_path: Path) -> None:
     assert (rows["auc"].a, rows["auc"].b, rows["auc"].better) == (1, 0, "A")
     assert rows["eer"].better == "A"
     assert all(row.better == "undecided" for row in compare_runs(a, a, FEW).rows)
-    json.dumps(found.to_json(), allow_nan=False)
+    assert rows["accuracy"].a == pytest.approx(results.figure("accuracy").value)
+    assert rows["accuracy"].interval.method == "paired-t"
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))["folds"]
+    assert told["a"] == [fold["accuracy"] for fold in results.to_json()["folds"]]
+    assert told["mean"] == pytest.approx(rows["accuracy"].difference)
+    worse["trials"]["folds"] = [1 - fold for fold in worse["trials"]["folds"]]
+    (tmp_path / "d.json").write_text(json.dumps(worse))
+    apart = compare_runs(a, read_run(tmp_path / "d.json"), FEW)
+    assert apart.folds is None
+    assert "accuracy" not in {row.name for row in apart.rows}
+    assert "same folds" in apart.notes[0]
+    with pytest.raises(BadInput, match="at least 2 replicates"):
+        compare_runs(a, b, Uncertainty(replicates=0))
     other = results.to_json()
     other["protocol"]["digest"] = "0" * 16
     (tmp_path / "c.json").write_text(json.dumps(other))

@@ -105,3 +105,12 @@ def test_pickles_of_something_else(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=told):
             read_pairs(stored(tmp_path / "other.bin", value))
+
+
+def test_two_files_of_other_images_are_other_trials(tmp_path: Path) -> None:
+    others = [encoded(face_image(person, variant)) for person, variant in ((2, 0), (2, 1), (2, 0), (3, 0))]
+    (tmp_path / "other").mkdir()
+    a = read_pairs(stored(tmp_path / "set.bin", (IMAGES, SAME)))
+    b = read_pairs(stored(tmp_path / "other" / "set.bin", (others, SAME)))
+    assert a.digest != b.digest
+    assert a.digest == read_pairs(tmp_path / "set.bin").digest

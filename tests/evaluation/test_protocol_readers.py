@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,6 +176,21 @@ def test_columns_nobody_asked_for_are_told(tmp_path: Path) -> None:
     assert found.notes == ("columns not used: folds",)
 
 
+def test_pairs_that_are_odd_are_told(tmp_path: Path) -> None:
+    people_folder(tmp_path, [3, 1])
+    assert read_pairs(pairs_table(tmp_path / "set")).notes == ()
+    lines = ["a,b,same", "person0/0.png,person0/1.png,1", "person0/1.png,person0/0.png,1"]
+    lines += ["person0/1.png,person0/2.png,1", "person0/0.png,person0/2.png,0", "person1/0.png,person1/0.png,1"]
+    (tmp_path / "odd.csv").write_text("\n".join([*lines, "person0/0.png,person1/0.png,0"]))
+    found = read_pairs(tmp_path / "odd.csv")
+    assert len(found) == 6
+    assert found.notes == (
+        "pairs that other lines have too: 1, as odd.csv, line 3; they are counted as they stand",
+        "pairs of an image with itself: 1, as odd.csv, line 6; they are counted as they stand",
+        "non-mated pairs of images that mated pairs connect: 1, as odd.csv, line 5; they are counted as they stand",
+    )
+
+
 def test_groups(tmp_path: Path) -> None:
     protocol = read_pairs(pairs_table(tmp_path))
     (tmp_path / "groups.csv").write_text("image;group\nperson0/0.png;masked\nperson1/0.png;plain\n")
@@ -200,6 +217,20 @@ def test_people(tmp_path: Path) -> None:
     assert len(read_people(tmp_path / "people" / "person0", loose=True).names) == 2
     with pytest.raises(BadInput, match="expected a folder"):
         read_people(tmp_path / "absent")
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, scan = people_folder(tmp_path, [2, 2]), os.scandir
+    for closed in (root, root / "person1"):
+
+        def scandir(path: Any, closed: Path = closed) -> Any:
+            if Path(path) == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        with pytest.raises(BadInput, match=f"{closed.name}: expected a folder that can be read: Permission denied"):
+            read_people(root)
 
 
 def test_templates(tmp_path: Path) -> None:

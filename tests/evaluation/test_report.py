@@ -249,7 +249,7 @@ def test_several_runs_over_each_other(results: PairResults, tmp_path: Path) -> N
     assert_nothing_external(html, page)
     assert_accessible(page)
     assert "<script" not in html
-    assert len(page.all("table")) == 2
+    assert len(page.all("table")) == 4
     rows = [e for e in page.all("tr") if "data-figure" in e.attributes]
     wanted = [row for one in compared for row in one.to_json()["figures"]]
     assert [row.attributes["data-figure"] for row in rows] == [row["name"] for row in wanted]
@@ -275,3 +275,13 @@ def test_runs_that_do_not_belong_together(results: PairResults, tmp_path: Path) 
         comparison_report([], FEW)
     with pytest.raises(BadInput, match="several first runs"):
         comparison_report([compare_runs(a, again, FEW), compare_runs(again, a, FEW)], FEW)
+
+
+def test_a_split_that_lacks_a_rank_keeps_its_columns(searches: OpenSetResults) -> None:
+    first, second = searches.splits
+    fewer = replace(second, figures=tuple(f for f in second.figures if f.name != "rank_1"))
+    for splits in ((first, fewer), (fewer, first)):
+        html = open_set_report(replace(searches, splits=splits), faces=False)
+        body = html[html.index("<caption>By split") :]
+        lines = [line for line in body[: body.index("</table>")].splitlines() if line.startswith('<tr><th scope="row"')]
+        assert {line.count("<td") for line in lines} == {body[: body.index("</thead>")].count('<th scope="col"') - 1}

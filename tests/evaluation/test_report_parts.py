@@ -5,7 +5,7 @@ import pytest
 from report_reading import Page
 from trial_making import simulated
 
-from mien.evaluation import ErrorRates, Interval
+from mien.evaluation import ErrorRates, Interval, Uncertainty
 from mien.evaluation.report.curves import det_band, det_points, precision_points, thinned
 from mien.evaluation.report.drawing import Frame, Line, Mark, draw_histogram, draw_lines
 from mien.evaluation.report.wording import origin, percent, short_percent, shown, span, titled
@@ -89,14 +89,14 @@ def test_precision_starts_at_the_first_match() -> None:
 
 def test_the_band_holds_the_curve() -> None:
     trials = simulated(1, 30, 3)
-    band = det_band(trials, replicates=30, seed=0, level=0.95)
+    band = det_band(trials, Uncertainty(30))
     assert band is not None
     places, low, high = band
     rates = ErrorRates.of(trials)
     middle = np.array([rates.fnmr_at_fmr(min(float(place), 1.0)) for place in places])
     assert (low <= middle).all()
     assert (middle <= high).all()
-    assert det_band(trials, replicates=0, seed=0, level=0.95) is None
+    assert det_band(trials, Uncertainty(0)) is None
 
 
 def test_drawings_of_little() -> None:

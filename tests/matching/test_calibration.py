@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,16 @@ from mien.matching.calibration import (
 from mien.zoo import card, cards
 
 SPACE = "toy@00000000"
+POINT = {
+    "fmr": 0.01,
+    "threshold": 0.2,
+    "low": 0.19,
+    "high": 0.21,
+    "fmr_low": 0.009,
+    "fmr_high": 0.011,
+    "errors": 100,
+    "extrapolated": False,
+}
 FACTS = CalibrationFacts("toys", 20, 60, 60, 10_000, 0.1, 0.09, "by hand", "2026-01-01", {})
 
 
@@ -66,8 +76,9 @@ def test_the_gallerys_size_is_the_prior() -> None:
     assert float(toy.candidate_probability(0.5, 1)) == pytest.approx(100 / 101)
     assert float(toy.candidate_probability(0.5, 100)) == pytest.approx(0.5)
     assert float(toy.candidate_probability(0.5, 10_000)) == pytest.approx(1 / 101)
-    with pytest.raises(BadInput, match="at least 1"):
-        toy.candidate_probability(0.5, 0)
+    for enrolled in (0, math.nan):
+        with pytest.raises(BadInput, match="at least 1"):
+            toy.candidate_probability(0.5, enrolled)  # type: ignore[arg-type]
 
 
 def test_candidates_probabilities_are_right_in_a_simulation() -> None:
@@ -100,6 +111,32 @@ def test_thresholds_in_between_and_past_the_data() -> None:
     for rate in (0, -1, 0.6, math.nan):
         with pytest.raises(BadInput, match="false match rate"):
             toy.threshold_at(rate)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"scale": 0.02', '"scale": NaN', "finite numbers, got NaN"),
+        ('"scale": 0.02', '"scale": Infinity', "finite numbers, got Infinity"),
+        ('"scale": 0.02', '"scale": 1e999', "tail.scale"),
+        ('"scale": 0.02', '"scale": 0.02, "scale": 0.03', "once"),
+        ('"scale": 0.02', '"scale": 0.02,,', "no JSON"),
+    ],
+)
+def test_only_strict_json_is_read(before: str, after: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "toy.json"
+    text = by_hand().to_json()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(BadInput, match=f"{message}.*make it anew with mien calibrate"):
+        Calibration.load(path)
+
+
+def test_points_are_read_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "toy.json"
+    path.write_text(json.dumps({**json.loads(by_hand().to_json()), "points": [POINT]}))
+    (point,) = Calibration.load(path).points
+    assert asdict(point) == POINT
 
 
 def test_a_searchs_rate() -> None:
@@ -142,6 +179,20 @@ def test_files(tmp_path: Path) -> None:
         ({"points": [{"fmr": 1}]}, "damaged"),
         ({"facts": None}, "damaged"),
         ({"space": 7}, "space"),
+        ({"points": [POINT | {"fmr": "0.01"}]}, "points.fmr: expected a finite number, got '0.01'"),
+        ({"points": [POINT | {"extrapolated": 0}]}, "points.extrapolated"),
+        ({"points": [POINT | {"threshold": 0.5}]}, "between low and high"),
+        ({"points": [POINT | {"fmr_high": 2}]}, "points.fmr_high"),
+        ({"points": [POINT | {"more": 2}]}, "more"),
+        ({"points": {}}, "a list"),
+        ({"facts": {**asdict(FACTS), "non_mated": "10000"}}, "facts.non_mated"),
+        ({"facts": {**asdict(FACTS), "people": -1}}, "facts.people"),
+        ({"facts": {**asdict(FACTS), "versions": {"numpy": 2}}}, "facts.versions"),
+        ({"facts": {**asdict(FACTS), "held_out": {"people": 3}}}, "facts.held_out"),
+        ({"thresholds": [0.1, 0.2, True]}, "thresholds"),
+        ({"thresholds": [0.1, 0.2, 3]}, "in -1..1"),
+        ({"llrs": [[1], [2], [3]]}, "llrs"),
+        ({"tail": {"start": 10**400, "rate": 0.1, "scale": 1}}, "damaged"),
     ],
 )
 def test_damaged_files(change: dict[str, object], message: str, tmp_path: Path) -> None:

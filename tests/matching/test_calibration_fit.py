@@ -80,8 +80,27 @@ def test_people_kept_apart() -> None:
     first, second = hold_out(gaussian(400_000, 2000), seed=1, replicates=50)
     assert first.people + second.people == 2000
     for tested in (first, second):
+        assert tested.worst_bin is not None
         assert tested.worst_bin <= 0.05
         assert tested.cllr - tested.cllr_min <= 0.005
+
+
+def test_people_kept_apart_may_fill_no_bin() -> None:
+    """Few comparisons whose probabilities are spread evenly: none of the ten bins gets 50."""
+    random = np.random.default_rng(3)
+    mated = np.arange(680) < 240
+    left = np.where(mated, np.arange(680) % 40, random.integers(40, size=680))
+    right = np.where(mated, left, (left + random.integers(1, 40, size=680)) % 40)
+    even = random.uniform(size=680)
+    scores = np.where(mated, np.sqrt(even), 1 - np.sqrt(1 - even))
+    tested = hold_out(ListedPairs(scores, mated, left, right, images=80), replicates=20)
+    assert [half.worst_bin for half in tested] == [None, None]
+
+
+def test_huge_likelihood_ratios_overflow_nothing() -> None:
+    counts = toy_counts([0.6] * 60, [0.2] * 60)
+    low, high = reliability(np.where(BIN_CENTERS > 0.4, 1e6, -1e6), counts)
+    assert (low[1], high[1]) == (0, 1)
 
 
 def toy_counts(mated: list[float], non_mated: list[float]) -> PairCounts:
@@ -156,6 +175,28 @@ def test_the_interval_covers_the_truth() -> None:
         low, high = fmr_interval(counts, limit, seed=seed, replicates=200)
         covered += low <= truth <= high
     assert covered >= 51
+
+
+def test_the_rate_on_other_people_is_foretold() -> None:
+    """The rate that as many other people have at a fitted threshold lies within the interval that it was stated with.
+
+    That of the fitted people's own rate, which leaves out how other people differ, would not do: it holds 83 %.
+    """
+    templates, people = faces(6000, 2, seed=1)
+    told = within = 0
+    for seed, chosen in enumerate(np.random.default_rng(2).permutation(6000).reshape(40, 150)):
+        rows = np.isin(people, chosen[:75])
+        others = np.isin(people, chosen[75:])
+        fit = TemplatePairs(templates[np.flatnonzero(rows)], people[rows]).counts()
+        new = TemplatePairs(templates[np.flatnonzero(others)], people[others]).counts()
+        point = threshold_curve(fit, seed=seed, replicates=80)[3][0]
+        share = float((new.tail >= point.threshold).sum()) / new.non_mated_total
+        within += point.fmr_low <= share <= point.fmr_high
+        low, high = fmr_interval(fit, point.threshold, seed=seed, replicates=80)
+        told += low <= share <= high
+        assert point.fmr_low <= low < high <= point.fmr_high * 1.05
+    assert within >= 37
+    assert told < within
 
 
 @pytest.mark.parametrize("mislabeled", [0, 5])

@@ -67,6 +67,20 @@ def test_contrast_does_not_move_sharpness_and_blur_does() -> None:
     assert of(blurred)["sharpness"] < sharp - 3
 
 
+def test_the_border_of_the_image_is_no_sharp_edge() -> None:
+    """A blurred face that the image cuts through is as blurred as a whole one; black is what lies outside."""
+    blurred = np.asarray(cv2.GaussianBlur(noise(), (0, 0), 5), np.uint8)
+    whole = of(blurred)
+    cut = blurred.copy()
+    cut[:, :60] = 0
+    shifted = np.asarray([[1, 0, 60], [0, 1, 0]], np.float32)
+    assert of(cut, shifted, (CROP_SIZE - 60, CROP_SIZE))["sharpness"] == pytest.approx(whole["sharpness"], abs=2)
+    cut[:, :115] = 0
+    shifted[0, 2] = 115
+    hardly = of(cut, shifted, (CROP_SIZE - 115, CROP_SIZE))
+    assert np.isnan(hardly["illumination_uniformity"])
+
+
 def test_color() -> None:
     skin = np.broadcast_to(np.asarray([200, 150, 125], np.uint8), (CROP_SIZE, CROP_SIZE, 3)).copy()
     assert of(skin)["natural_color"] == 0

@@ -9,7 +9,7 @@ import pytest
 import mien
 from mien.errors import BadInput, CalibrationNotFound, SpaceMismatch
 from mien.images.samples import Samples
-from mien.matching.calibration import Calibration, CalibrationFacts, Tail
+from mien.matching.calibration import Calibration, CalibrationFacts, Tail, default_calibration_path
 from mien.testing import FakeDetector, FakeEmbedder, draw_face
 from mien.types import ImageArray
 
@@ -55,6 +55,29 @@ def test_without_a_calibration_there_is_no_probability() -> None:
     with mien.open_gallery("memory:") as gallery:
         plain.enroll(gallery, "Red", photo("red"))
         assert plain.identify(gallery, photo("red"))[0][0].probability is None
+
+
+def test_a_damaged_file_in_the_cache_bars_only_who_asks_for_it(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    place = default_calibration_path(FakeEmbedder().space)
+    place.parent.mkdir(parents=True)
+    place.write_text(file.read_text()[:200])
+    rec = mien.Recognizer(detector=FakeDetector(), embedder=FakeEmbedder())
+    assert len(rec.detect(photo("red"))) == 1
+    with pytest.raises(BadInput, match="make it anew with mien calibrate"):
+        rec.verify(photo("red"), photo("red"))
+    with pytest.raises(BadInput, match="make it anew"):
+        _ = rec.calibration
+    place.write_text(file.read_text())
+    assert rec.verify(photo("red"), photo("red")).probability is not None
+
+
+def test_a_threshold_that_is_no_number_is_refused(rec: mien.Recognizer) -> None:
+    """It would let nothing match, and say so of one person's two photos."""
+    with pytest.raises(BadInput, match="threshold: expected a number or None, got NaN"):
+        rec.verify(photo("red"), photo("red"), threshold=float("nan"))
 
 
 def test_verify_gives_a_probability(rec: mien.Recognizer) -> None:

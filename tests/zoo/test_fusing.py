@@ -53,6 +53,15 @@ def test_a_card_whose_parts_were_changed_is_refused() -> None:
         parse_card(tomllib.loads(to_toml(both()).replace('"fused"', '"arcface"')), "changed")
 
 
+def test_three_equal_shares_add_up() -> None:
+    """Thirds do not, in six digits."""
+    third = card("sface")
+    third = third.model_copy(update={"name": "third", "file": third.file.model_copy(update={"sha256": "3" * 64})})
+    made = fuse("three", [(card("sface"), 1), (card("dlib-resnet"), 1), (third, 1)], threshold=0.5)
+    assert sum(part.weight for part in made.parts) == pytest.approx(1, abs=1e-9)
+    assert [part.weight for part in made.parts] == pytest.approx([1 / 3] * 3, abs=2e-6)
+
+
 def test_parts_that_are_none_are_refused() -> None:
     for parts in ([], [(card("sface"), 1.0)]):
         with pytest.raises(BadCard, match="two or more"):
@@ -61,6 +70,15 @@ def test_parts_that_are_none_are_refused() -> None:
         fuse("both", [(card("sface"), 1), (card("yunet"), 1)], threshold=0.5)
     with pytest.raises(BadCard, match="accurate: expected an embedder with a file"):
         fuse("both", [(card("sface"), 1), (card("accurate"), 1)], threshold=0.5)
+    with pytest.raises(BadCard, match="each once"):
+        fuse("both", [(card("sface"), 1), (card("sface"), 2)], threshold=0.5)
+    for share in (1e-9, 1e308):
+        with pytest.raises(BadCard, match="a millionth"):
+            fuse("both", [(card("sface"), 1e308), (card("dlib-resnet"), share)], threshold=0.5)
+    for wrong in ({"name": "a/b"}, {"threshold": float("nan")}, {"threshold": 7}):
+        parts = [(card("sface"), 1.0), (card("dlib-resnet"), 1.0)]
+        with pytest.raises(BadCard, match=next(iter(wrong))):
+            fuse(**{"name": "both", "parts": parts, "threshold": 0.5, **wrong})  # type: ignore[arg-type]
     for share in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(BadCard, match="share above 0"):
             fuse("both", [(card("sface"), 1), (card("dlib-resnet"), share)], threshold=0.5)

@@ -66,8 +66,17 @@ def bench(
     Example: mien bench --embedder dlib-resnet --size 1280x720 --faces 1 --faces 10 --plot threads.png
     """
     from mien.evaluation.machine import describe_machine, describe_versions, usable_cores
-    from mien.evaluation.speed import measure_cold_start, measure_scaling, measure_scene, measure_search, plot_scaling
+    from mien.evaluation.speed import (
+        measure_cold_start,
+        measure_scaling,
+        measure_scene,
+        measure_search,
+        plot_scaling,
+        require_plot,
+    )
 
+    if plot is not None:
+        require_plot(plot)
     sizes = [_parsed(text) for text in size or ("640x480", "1920x1080")]
     recognizer = tuning.recognizer().warmup()
     scenes = _scenes(images or [], sizes, faces or [1, 5], output)

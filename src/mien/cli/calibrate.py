@@ -87,7 +87,7 @@ def calibrate(
     samples, people, protocol = _read(paths, images)
     if protocol is not None:
         report_missing(protocol, output)
-    recognizer = tuning.recognizer()
+    recognizer = tuning.recognizer(calibrated=False)
     words = ", ".join(map(str, paths))
     with acquiring.work(recognizer, words, len(samples), output) as work:
         acquired = acquire(recognizer, samples, face=acquiring.rule, keep=work.file, progress=work.images)
@@ -144,12 +144,13 @@ def _pairs(acquired: Acquired, people: list[int], protocol: PairProtocol | None,
 
 
 def _tell(made: Calibration, place: Path, acquired: Acquired, output: Output) -> None:
-    output.columns("false match rate", "threshold", "95 % interval", "rests on")
+    output.columns("false match rate", "threshold", "95 % interval", "on other people", "rests on")
     rows = [
         (
             f"{point.fmr:g}",
             f"{point.threshold:.4f}",
             f"{point.low:.4f} to {point.high:.4f}",
+            f"{point.fmr_low:.2g} to {point.fmr_high:.2g}",
             "extrapolated" if point.extrapolated else f"{point.errors:,.0f} false matches",
         )
         for point in made.points

@@ -13,7 +13,15 @@ from mien.cli.inputs import Photo, collect, people_in
 from mien.cli.interrupts import Interruption
 from mien.cli.names import checked_identity, checked_tags
 from mien.cli.opening import open_to_enroll
-from mien.cli.options import GalleryUrlOption, ImagesArgument, LargestOption, QualityOption, TagsOption, Tuning
+from mien.cli.options import (
+    GalleryUrlOption,
+    ImagesArgument,
+    LargestOption,
+    QualityOption,
+    TagsOption,
+    Tuning,
+    UprightOption,
+)
 from mien.cli.output import Output
 from mien.errors import MienError
 
@@ -42,6 +50,7 @@ def enroll(
     tag: TagsOption = None,
     largest: LargestOption = False,
     quality: QualityOption = None,
+    upright: UprightOption = None,
 ) -> None:
     """Enroll people in a gallery, a template for each image.
 
@@ -49,7 +58,8 @@ def enroll(
     Where there is no gallery, one is made with the first template. An image that is enrolled twice gives two templates.
 
     A face that is too dark, blurred, turned away, cropped and the like is refused, with the reason; --quality off takes
-    every face, --quality strict only good ones. mien quality tells what is measured.
+    every face, --quality strict only good ones. mien quality tells what is measured. A photo that is not upright is
+    refused too; with --no-upright it is taken as it lies.
 
     Each --tag is added to the tags of everyone enrolled; mien identify --tag searches among those who have it.
 
@@ -64,7 +74,7 @@ def enroll(
     output.columns("image", "identity", "template")
     tags = checked_tags(tag)
     items = list(people_in(images, output)) if identity is None else _one_person(images, identity, output)
-    recognizer = tuning.recognizer(quality)
+    recognizer = tuning.recognizer(quality, upright=upright)
     fed: deque[_Item] = deque()
     done = 0
 

@@ -24,6 +24,7 @@ __all__ = [
     "Acquiring",
     "ByQuality",
     "Intervals",
+    "MakePage",
     "ReportFiles",
     "ReportOption",
     "Work",
@@ -33,6 +34,9 @@ __all__ = [
     "require_writable",
     "write_page",
 ]
+
+MakePage = Callable[[Callable[[int], None]], str]
+"""Makes an HTML report, and tells how many replicates more have been drawn for its bands."""
 
 _ACQUIRING = "Images"
 _INTERVALS = "Intervals"
@@ -85,9 +89,7 @@ class Acquiring:
         return rules[self.face]
 
     @contextmanager
-    def work(
-        self, recognizer: Recognizer, subject: str, images: int, output: Output, *, quality: bool = False
-    ) -> Iterator[Work]:
+    def work(self, recognizer: Recognizer, subject: str, images: int, output: Output) -> Iterator[Work]:
         """Around an evaluation: where its work is kept, and its bars; Ctrl-C keeps what is done.
 
         Raises:
@@ -100,7 +102,7 @@ class Acquiring:
         with ExitStack() as bars:
             work = Work(Path(), images, bars, output)
             try:
-                with resumable(recognizer, self.rule, subject, self.keep_templates, quality=quality) as work.file:
+                with resumable(recognizer, self.rule, subject, self.keep_templates) as work.file:
                     yield work
             except KeyboardInterrupt:
                 bars.close()
@@ -111,7 +113,7 @@ class Acquiring:
 
 
 class Work:
-    """The state of an evaluation: first a bar for images, then one for replicates.
+    """The state of an evaluation: first a bar for images, then one for intervals.
 
     Attributes:
         file: where what is done is kept.
@@ -134,26 +136,34 @@ class Work:
         """All numbers are there: no more bars."""
         self._bars.close()
 
-    def replicates(self, step: int) -> None:
-        """So many replicates more are drawn."""
+    def intervals(self, step: int) -> None:
+        """So many intervals more are made."""
         if not self._drawing:
             # One bar after the other: a terminal has room for one.
             self._bars.close()
-            self._advance = self._bars.enter_context(self._output.progress("intervals", None, unit="replicates"))
+            self._advance = self._bars.enter_context(self._output.progress("intervals", None, unit="figures"))
             self._drawing = True
         self._advance(step)
 
 
 @dataclass(frozen=True, slots=True)
 class ByQuality:
-    """Whether errors are told by quality."""
+    """Whether errors are told by quality.
+
+    Raises:
+        typer.BadParameter: there is a cut without quality.
+    """
+
+    def __post_init__(self) -> None:
+        if self.quality_cut is not None and not self.quality:
+            raise typer.BadParameter("expected --quality beside it", param_hint="--quality-cut")
 
     quality: Annotated[
         bool,
         typer.Option(
             "--quality",
             rich_help_panel=_ACQUIRING,
-            help="Measure quality too, and tell errors by it; photos on a side are then seen upright, as by enroll.",
+            help="Measure quality too, and tell errors by it; all other numbers stay as they are.",
         ),
     ] = False
     quality_cut: Annotated[
@@ -185,9 +195,15 @@ class Intervals:
     ] = 0
 
     def uncertainty(self, progress: Callable[[int], None] | None = None) -> Uncertainty:
-        """The same for the library."""
+        """The same for the library.
+
+        Raises:
+            typer.BadParameter: there is one replicate, of which no variance can be made.
+        """
         from mien.evaluation import Uncertainty
 
+        if self.replicates == 1:
+            raise typer.BadParameter("expected 0 or at least 2, got 1", param_hint="--replicates")
         return Uncertainty(self.replicates, self.seed, self.level, progress)
 
 
@@ -225,8 +241,8 @@ class ReportFiles:
             require_writable(self.json_report)
         check_page(self.report)
 
-    def write(self, results: dict[str, Any], page: Callable[[], str], output: Output) -> None:
-        """Write the results' JSON values, and the HTML report that ``page`` makes.
+    def write(self, results: dict[str, Any], page: MakePage, output: Output) -> None:
+        """Write the results' JSON values, and the HTML report that ``page`` makes, with a bar while it does.
 
         Raises:
             OutputError: a file cannot be written.
@@ -252,15 +268,17 @@ def check_page(path: Path | None) -> None:
         require_writable(path)
 
 
-def write_page(path: Path | None, page: Callable[[], str], output: Output) -> None:
-    """Make and write an HTML report, if one is asked for.
+def write_page(path: Path | None, page: MakePage, output: Output) -> None:
+    """Make and write an HTML report, if one is asked for, with a bar while it is made.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if path is not None:
         with replacing(path) as temporary:
-            temporary.write_text(page(), encoding="utf-8")
+            with output.progress("report", None, unit="replicates") as drawn:
+                made = page(drawn)
+            temporary.write_text(made, encoding="utf-8")
         output.say(f"written: {path}")
 
 

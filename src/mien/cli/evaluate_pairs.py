@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,7 @@ from mien.cli.evaluate_options import (
     report_missing,
     write_page,
 )
-from mien.cli.evaluate_tables import show_acquisition, show_figures, show_folds, show_groups, show_slices, words
+from mien.cli.evaluate_tables import show_acquisition, show_figures, show_folds, show_groups, show_slices, shown, words
 from mien.cli.options import Tuning
 from mien.cli.output import Output
 
@@ -106,7 +106,7 @@ def pairs(
         read = with_groups(read, groups)
     report_missing(read, output)
     recognizer = tuning.recognizer()
-    with acquiring.work(recognizer, str(path), len(read.samples), output, quality=by_quality.quality) as work:
+    with acquiring.work(recognizer, str(path), len(read.samples), output) as work:
         results = evaluate_pairs(
             recognizer,
             read,
@@ -114,7 +114,7 @@ def pairs(
             quality=by_quality.quality,
             keep=work.file,
             progress=work.images,
-            uncertainty=intervals.uncertainty(work.replicates),
+            uncertainty=intervals.uncertainty(work.intervals),
             operating_fmr=fmr,
             quality_cut=by_quality.quality_cut,
         )
@@ -162,7 +162,7 @@ def templates(
     read = read_templates_csv(path, pairs, images=images)
     report_missing(read.pairs, output)
     recognizer = tuning.recognizer()
-    with acquiring.work(recognizer, str(path), len(read.images), output, quality=by_quality.quality) as work:
+    with acquiring.work(recognizer, str(path), len(read.images), output) as work:
         results = evaluate_templates(
             recognizer,
             read,
@@ -170,7 +170,7 @@ def templates(
             quality=by_quality.quality,
             keep=work.file,
             progress=work.images,
-            uncertainty=intervals.uncertainty(work.replicates),
+            uncertainty=intervals.uncertainty(work.intervals),
             operating_fmr=fmr,
             quality_cut=by_quality.quality_cut,
         )
@@ -207,6 +207,11 @@ def compare(
 
     if len(others) > len(_LETTERS):
         raise typer.BadParameter(f"expected at most {len(_LETTERS)} other runs, got {len(others)}")
+    if intervals.replicates < 2:
+        raise typer.BadParameter(
+            f"expected at least 2, as the intervals are what is compared by, got {intervals.replicates}",
+            param_hint="--replicates",
+        )
     check_page(report)
     first, runs = read_run(a), [read_run(path) for path in others]
     with output.progress("intervals", None, unit="replicates") as drawn:
@@ -214,7 +219,7 @@ def compare(
     for one, letter in zip(found, _LETTERS, strict=False):
         _show_comparison(one, letter, intervals.level, output)
     output.say("differences in percentage points; a comparison not made counts as no match")
-    write_page(report, lambda: comparison_report(found, intervals.uncertainty()), output)
+    write_page(report, lambda drawn: comparison_report(found, intervals.uncertainty(drawn)), output)
 
 
 def _show_comparison(found: RunComparison, letter: str, level: float, output: Output) -> None:
@@ -231,6 +236,8 @@ def _show_comparison(found: RunComparison, letter: str, level: float, output: Ou
     for row in found.rows:
         if row.note:
             output.say(f"* {words(row.name)}:\n  {row.note}")
+    for note in found.notes:
+        output.say(note)
     output.say(f"A: {found.a.space}, {letter}: {found.b.space}; {found.a.name}, {len(found.a.comparisons):,} pairs")
 
 
@@ -252,7 +259,10 @@ def _tell(results: PairResults, calibration: Calibration | None, reports: Report
     from mien.evaluation.report import pair_report
 
     _show(results, output)
-    page = partial(pair_report, results, calibration=calibration, faces=reports.faces)
+
+    def page(drawn: Callable[[int], None]) -> str:
+        return pair_report(results, calibration=calibration, faces=reports.faces, progress=drawn)
+
     reports.write(results.to_json(), page, output)
 
 
@@ -266,7 +276,8 @@ def _show(results: PairResults, output: Output) -> None:
     show_folds(results.folds, output)
     show_figures(results.figures, run.level, output)
     if results.quality_cut is not None:
-        output.say(f"by quality, low below {results.quality_cut:.1f}, at threshold {results.threshold:.4f}:")
+        limit = shown(results.threshold, "score")
+        output.say(f"by quality, low below {results.quality_cut:.1f}, at threshold {limit}:")
     show_slices(results.slices, output)
     if results.differentials is not None:
         show_groups(results.differentials, run.level, output)

@@ -54,7 +54,7 @@ def identify(
     reports.check()
     people = read_people(folder)
     recognizer = tuning.recognizer()
-    with acquiring.work(recognizer, str(folder), len(people.samples), output, quality=by_quality.quality) as work:
+    with acquiring.work(recognizer, str(folder), len(people.samples), output) as work:
         results = evaluate_open_set(
             recognizer,
             people,
@@ -65,14 +65,14 @@ def identify(
             quality=by_quality.quality,
             keep=work.file,
             progress=work.images,
-            uncertainty=intervals.uncertainty(work.replicates),
+            uncertainty=intervals.uncertainty(work.intervals),
             quality_cut=by_quality.quality_cut,
         )
         work.measured()
         report_failures(results.acquisition, output)
         output.result(results.to_json())
         _show(results, output)
-        reports.write(results.to_json(), lambda: open_set_report(results, faces=reports.faces), output)
+        reports.write(results.to_json(), lambda _drawn: open_set_report(results, faces=reports.faces), output)
 
 
 @command
@@ -92,8 +92,10 @@ def overlap(
 ) -> None:
     """Find people who stand in two folders, such as a training and a test set.
 
-    Everybody's templates are averaged; people of A and B who are alike are listed, with their most similar images.
-    Mutual means that each is the other's nearest. Twins and wrong labels are in the list too: look through it.
+    Everybody's templates are averaged; people of A and B whose averages are alike are listed, with their most similar
+    images; so are those whose most similar images are alike, if each is the other's nearest by these, as where a folder
+    holds others too. Mutual says by what each is the other's nearest. Twins and wrong labels are in the list: look
+    through it.
 
     Example: mien evaluate overlap training/ test/ --out review.csv
     """
@@ -123,9 +125,9 @@ def _show_overlap(found: Overlap, output: Output) -> None:
         output.columns("a", "b", "score", "mutual", "most similar images", "score")
         for one in found.found:
             pair = f"{one.image_a} {one.image_b}"
-            mutual = "yes" if one.mutual else "no"
+            mutual = " ".join(by for by, yes in (("mean", one.mutual), ("images", one.mutual_images)) if yes) or "no"
             output.result({}, (one.a, one.b, f"{one.score:.3f}", mutual, pair, f"{one.image_score:.3f}"))
-    both = sum(one.mutual for one in found.found)
+    both = sum(one.mutual or one.mutual_images for one in found.found)
     output.say(
         f"{len(found.found)} likenesses from threshold {found.threshold:g} on, {both} of them mutual; "
         f"people {found.people[0]} and {found.people[1]}, {found.space}"
@@ -133,7 +135,7 @@ def _show_overlap(found: Overlap, output: Output) -> None:
 
 
 def _write(found: Overlap, out: Path) -> None:
-    columns = ("a", "b", "score", "mutual", "image_a", "image_b", "image_score")
+    columns = ("a", "b", "score", "mutual", "mutual_images", "image_a", "image_b", "image_score")
     with replacing(out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(columns)
@@ -143,6 +145,7 @@ def _write(found: Overlap, out: Path) -> None:
                 one.b,
                 f"{one.score:.6f}",
                 int(one.mutual),
+                int(one.mutual_images),
                 one.image_a,
                 one.image_b,
                 f"{one.image_score:.6f}",

@@ -16,6 +16,7 @@ _ABBREVIATIONS = frozenset(
     ["auc", "edc", "eer", "far", "fdr", "fmr", "fnir", "fnmr", "fpir", "frr", "fta", "fte", "tmr", "tpir"]
 )
 _LEAST_PERCENT = 1e-3
+_MOST_DECIMALS = 6
 
 
 def words(name: str) -> str:
@@ -29,14 +30,24 @@ def shown(value: float | None, unit: str) -> str:
         return "-"
     if unit == "count":
         return f"{value:,.0f}"
-    if unit in ("score", "ratio"):
-        return f"{value:.4f}" if unit == "score" else f"{value:.3g}"
-    return f"{100 * value:.2f} %" if value >= _LEAST_PERCENT or value == 0 else f"{100 * value:.2g} %"
+    if unit == "score":
+        # To the last digit: applied as it stands here, a threshold gives the rates beside it.
+        return f"{value:.4f}" if round(value, 4) == value else repr(float(value))
+    if unit == "ratio":
+        return f"{value:.3g}"
+    if 0 < value < _LEAST_PERCENT:
+        return f"{100 * value:.2g} %"
+    # What is not all is not shown as 100 %.
+    decimals = next((d for d in range(2, _MOST_DECIMALS) if value >= 1 or round(100 * value, d) < 100), _MOST_DECIMALS)
+    return f"{100 * value:.{decimals}f} %"
 
 
 def span(interval: Interval | None, unit: str = "rate") -> str:
     """An interval in few words."""
-    return "" if interval is None else f"{shown(interval.low, unit)} to {shown(interval.high, unit)}"
+    if interval is None:
+        return ""
+    low, high = (f"{end:.4f}" if unit == "score" else shown(end, unit) for end in (interval.low, interval.high))
+    return f"{low} to {high}"
 
 
 def show_figures(figures: Sequence[Figure], level: float, output: Output) -> None:
@@ -100,7 +111,7 @@ def show_groups(found: Differentials, level: float, output: Output) -> None:
 
     if output.json_lines:
         return
-    output.say(f"by group, at threshold {found.threshold:.4f}, {100 * level:g} % intervals:")
+    output.say(f"by group, at threshold {shown(found.threshold, 'score')}, {100 * level:g} % intervals:")
     output.columns("group", "pairs", "FMR", "FNMR")
     remarks = []
     for (name, figures), other, same in zip(group_figures(found), found.fmr, found.fnmr, strict=True):
@@ -110,15 +121,27 @@ def show_groups(found: Differentials, level: float, output: Output) -> None:
         remarks += [f"* {name}, {words(figure.name)}: {figure.note}" for figure in figures if figure.note]
     for remark in remarks:
         output.say(remark)
-    output.say("FMR of a sample of one group with one of another:")
-    output.columns("group", *found.names)
-    for name, rates, counts in zip(found.names, found.cross_fmr.tolist(), found.cross_non_mated.tolist(), strict=True):
-        cells = [shown(rate, "rate") if count else "-" for rate, count in zip(rates, counts, strict=True)]
-        output.result({}, (name, *cells))
-    output.say("")
+    for kind, rates, counts in (
+        ("FMR", found.cross_fmr, found.cross_non_mated),
+        ("FNMR", found.cross_fnmr, found.cross_mated),
+    ):
+        # People of one group alone have no mated comparisons across groups: their matrix is its diagonal.
+        if kind == "FMR" or (counts.sum() > counts.trace()):
+            _show_matrix(kind, found.names, rates.tolist(), counts.tolist(), output)
     show_figures(equity_figures(found), level, output)
     if found.left_out:
         output.say(f"comparisons without a group left out: {found.left_out:,}")
+
+
+def _show_matrix(
+    kind: str, names: Sequence[str], rates: list[list[float]], counts: list[list[int]], output: Output
+) -> None:
+    output.say(f"{kind} of a sample of one group with one of another (of how many comparisons):")
+    output.columns("group", *names)
+    for name, row, trials in zip(names, rates, counts, strict=True):
+        cells = [f"{shown(r, 'rate')} ({n:,})" if n else "-" for r, n in zip(row, trials, strict=True)]
+        output.result({}, (name, *cells))
+    output.say("")
 
 
 def _with_span(figure: Figure) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "Tuning",
     "TuningOfEmbedder",
     "TuningOfPairs",
+    "UprightOption",
 ]
 
 _SETTINGS = "Recognizer settings"
@@ -64,6 +65,15 @@ QualityOption = Annotated[
         metavar="strict|default|off",
         show_default=False,
         help="What a face must be like to be enrolled; limits of your own go into the settings.",
+    ),
+]
+UprightOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--upright/--no-upright",
+        show_default=False,
+        help="Look at a photo that may lie on a side or upside down from its other sides too (the default), or take "
+        "every photo as it lies, which is faster.",
     ),
 ]
 SaveOption = Annotated[
@@ -156,11 +166,15 @@ class Tuning:
     batch: _Batch = None
     settings: _SettingsFile = None
 
-    def recognizer(self, quality: str | None = None) -> Recognizer:
+    def recognizer(
+        self, quality: str | None = None, *, upright: bool | None = None, calibrated: bool = True
+    ) -> Recognizer:
         """A recognizer of these settings; its models load on first use.
 
         Args:
             quality: the quality profile, where the command has an option for it.
+            upright: whether to find photos that are not upright, where the command has an option for it.
+            calibrated: whether to take the settings' calibration; not for the command that makes a better one.
 
         Raises:
             BadSettings: a setting is not valid.
@@ -168,7 +182,9 @@ class Tuning:
         """
         # As a table it joins the limits that a file gives.
         given = None if quality is None else {"profile": quality}
-        return _recognizer({"quality": given, **{field.name: getattr(self, field.name) for field in fields(self)}})
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        left_out = () if calibrated else ("calibration",)
+        return _recognizer({"quality": given, "upright": upright, **named}, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +222,11 @@ class TuningOfEmbedder:
         return _recognizer({"embedder": name, **given}).embedder
 
 
-def _recognizer(given: dict[str, Any]) -> Recognizer:
+def _recognizer(given: dict[str, Any], left_out: tuple[str, ...] = ()) -> Recognizer:
     from mien.recognizer import Recognizer, Settings
 
     values = {name: value for name, value in given.items() if value is not None and name != "settings"}
+    values |= dict.fromkeys(left_out)
     with _variable(_FILE_VARIABLE, given["settings"]):
         return Recognizer(Settings(**values))
 

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from mien.cli.command import command
 from mien.cli.inputs import collect
-from mien.cli.options import ImagesArgument, LargestOption, QualityOption, Tuning
+from mien.cli.options import ImagesArgument, LargestOption, QualityOption, Tuning, UprightOption
 from mien.cli.output import Output
 from mien.cli.records import Record, face_records
 from mien.errors import MienError
 
 if TYPE_CHECKING:
+    from mien.quality import QualityLimits
     from mien.types import FloatArray, Quality, QualityReason
 
 __all__ = ["quality"]
 
 _DIGITS = 4
+_SEVERAL = "several_faces"
 
 
 @command
@@ -27,21 +29,21 @@ def quality(
     output: Output,
     quality: QualityOption = None,
     largest: LargestOption = False,
+    upright: UprightOption = None,
 ) -> None:
     """Tell how good the faces in images are, and whether they could be enrolled.
 
     Each face gets one score from 0 to 100, higher is better, and the reasons for which enrollment would refuse it. With
     --json also every measure, and each as a score from 0 to 100.
 
-    A poor face is no failure, and neither is an image without a face.
+    A poor face is no failure, and neither is an image without a face. Where an image shows several faces, none of them
+    could be enrolled, unless the largest alone is meant: --largest.
 
     Example: mien quality portrait.jpg --quality strict
     """
-    from mien.quality import failings
-
     output.columns("image", "face", "quality", "turned", "refused for")
     photos = collect(images, output)
-    recognizer = tuning.recognizer(quality)
+    recognizer = tuning.recognizer(quality, upright=upright)
     limits = recognizer.settings.quality_limits()
     with output.progress("quality", len(photos)) as advance:
         outcomes = recognizer.iter_assess((photo.path for photo in photos), largest=largest)
@@ -50,10 +52,26 @@ def quality(
             if isinstance(found, MienError):
                 output.failure({"image": photo.path}, found)
             elif size_wh is not None:
-                failed = failings(found, limits)
+                failed = _refused(found, limits)
                 record = {"image": photo.path, "size_wh": list(size_wh), "faces": _records(found, failed)}
                 output.result(record, *_rows(photo.path, found, failed))
             advance(1)
+
+
+def _refused(found: Quality, limits: QualityLimits) -> list[tuple[QualityReason, ...]]:
+    """What each face would be refused for, that there are several among it, whatever the limits."""
+    from mien.quality import failings
+    from mien.types import QualityReason
+
+    failed = failings(found, limits)
+    if len(found) < 2:
+        return failed
+    shares = found.measure("single_face_present").tolist()
+    others = [QualityReason(_SEVERAL, "single_face_present", share, 0.0, "share", False) for share in shares]
+    return [
+        reasons if any(reason.name == _SEVERAL for reason in reasons) else (*reasons, other)
+        for reasons, other in zip(failed, others, strict=True)
+    ]
 
 
 def _records(found: Quality, failed: list[tuple[QualityReason, ...]]) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections import Counter, deque
@@ -122,8 +123,8 @@ def acquire(
         recognizer: makes the templates.
         samples: the images.
         face: which face of several: ``central``, ``largest``, or ``single``: several are a failure.
-        quality: measure quality too. Photos that lie on a side are then looked at upright, as ``enroll`` does and
-            ``verify`` does not, so that a few templates may be others.
+        quality: measure the unified quality too, of the very face and picture that are embedded; templates are the
+            same with and without.
         keep: a file to keep what is done in. An interrupted call with the same file and settings goes on; images whose
             size or time of change is another are looked at again.
         progress: called with the number of images that are done since the last call.
@@ -141,8 +142,10 @@ def acquire(
     with ExitStack() as stack:
         kept = None
         if keep is not None:
-            kept = stack.enter_context(KeptFile(keep, acquisition_facts(recognizer, face, quality)))
+            kept = stack.enter_context(KeptFile(keep, acquisition_facts(recognizer, face)))
             found = kept.held(keys)
+            if quality:
+                found = {key: row for key, row in found.items() if row.vector is None or not math.isnan(row.quality)}
         todo = dict.fromkeys(key for key in keys if key not in found)
         advance(len(keys) - sum(key in todo for key in keys))
         copies = Counter(keys)
@@ -181,7 +184,8 @@ def _work(
             waiting.append(key)
             yield by_key[key].source
 
-    outcomes = recognizer.iter_analyze(sources(), quality=quality)
+    # As ``verify`` sees them: a photo on a side stays on it, whether its quality is measured or not.
+    outcomes = recognizer.iter_analyze(sources(), quality=quality, upright=False)
     try:
         for outcome in outcomes:
             yield waiting.popleft(), _sampled(outcome, face)

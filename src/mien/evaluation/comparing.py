@@ -12,6 +12,7 @@ from mien.evaluation.bootstrap import paired_bootstrap
 from mien.evaluation.figures import finite
 from mien.evaluation.intervals import Interval
 from mien.evaluation.pair_figures import FALSE_MATCH_RATES
+from mien.evaluation.paired_folds import PairedFolds, compare_folds
 from mien.evaluation.rates import ErrorRates
 from mien.evaluation.stored_runs import StoredRun
 from mien.evaluation.uncertainty import Uncertainty, rate_name, support_note
@@ -30,7 +31,8 @@ class ComparedFigure:
         b: of the second.
         difference: a less b.
         interval: of the difference.
-        p: two-sided, the probability of a difference at least as large if there were none in truth.
+        p: two-sided, the probability of a difference at least as large if there were none in truth: by the paired
+            bootstrap over people, that of ``accuracy`` by the paired t-test over folds.
         better: ``A``, ``B``, or ``undecided`` where p is not below 1 - level.
         note: what a reader has to know about it, or empty.
     """
@@ -48,14 +50,24 @@ class ComparedFigure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunComparison:
-    """Two runs side by side."""
+    """Two runs side by side.
+
+    Attributes:
+        a: the first run.
+        b: the second.
+        rows: the figures of both.
+        folds: their accuracies fold by fold, or None where they are not in the same folds.
+        notes: what a reader has to know of the whole.
+    """
 
     a: StoredRun
     b: StoredRun
     rows: tuple[ComparedFigure, ...]
+    folds: PairedFolds | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Both runs' files and spaces, and the figures."""
+        """Both runs' files and spaces, the figures, and the accuracies by fold."""
         return {
             "kind": "comparison",
             "protocol": {"name": self.a.name, "digest": self.a.digest, "pairs": len(self.a.comparisons)},
@@ -80,6 +92,8 @@ class RunComparison:
                 }
                 for row in self.rows
             ],
+            "folds": None if self.folds is None else _folds_json(self.folds),
+            "notes": list(self.notes),
         }
 
 
@@ -92,7 +106,8 @@ def compare_runs(a: StoredRun, b: StoredRun, uncertainty: Uncertainty) -> RunCom
         uncertainty: how intervals are made.
 
     Raises:
-        BadInput: the runs are over different pairs, or people are too few to draw from.
+        BadInput: the runs are over different pairs, people are too few to draw from, or there are fewer than 2
+            replicates.
     """
     if a.digest != b.digest or a.name != b.name:
         raise BadInput(
@@ -111,23 +126,65 @@ def compare_runs(a: StoredRun, b: StoredRun, uncertainty: Uncertainty) -> RunCom
             words = f"True match rate, each run at its own threshold of FMR {label}."
             _, note = support_note(rate, of_a.non_mated, "non-mated comparisons")
             asked.append((f"tmr_at_fmr_{label}", words, partial(ErrorRates.tmr_at_fmr, rate=rate), True, note))
-    rows = []
+    folds, notes = _folds(a, b)
+    rows = [] if folds is None else [_accuracy(folds, uncertainty.level)]
     for name, words, statistic, higher, note in asked:
         found = paired_bootstrap(
             first,
             second,
             statistic,
-            replicates=max(uncertainty.replicates, 2),
+            replicates=uncertainty.replicates,
             seed=uncertainty.seed,
             level=uncertainty.level,
             progress=uncertainty.told,
         )
-        better = "undecided"
-        if found.p < 1 - uncertainty.level:
-            better = "A" if (found.difference > 0) is higher else "B"
+        better = _better(found.difference, found.p, uncertainty.level, higher=higher)
         rows.append(
             ComparedFigure(
                 name, words, statistic(of_a), statistic(of_b), found.difference, found.interval, found.p, better, note
             )
         )
-    return RunComparison(a, b, tuple(rows))
+    return RunComparison(a, b, tuple(rows), folds, notes)
+
+
+def _better(difference: float, p: float, level: float, *, higher: bool) -> str:
+    if p >= 1 - level:
+        return "undecided"
+    return "A" if (difference > 0) is higher else "B"
+
+
+def _folds(a: StoredRun, b: StoredRun) -> tuple[PairedFolds | None, tuple[str, ...]]:
+    if a.comparisons.folds is None and b.comparisons.folds is None:
+        return None, ()
+    try:
+        return compare_folds(a.comparisons, b.comparisons), ()
+    except BadInput as error:
+        return None, (f"accuracies over folds are not compared: {error}",)
+
+
+def _accuracy(folds: PairedFolds, level: float) -> ComparedFigure:
+    return ComparedFigure(
+        "accuracy",
+        "Mean over folds of the share decided rightly, by the threshold that is best on the other folds; the interval "
+        "and p of the difference are Student's, paired by fold.",
+        float(folds.a.mean()),
+        float(folds.b.mean()),
+        folds.mean,
+        folds.interval(level),
+        folds.p,
+        _better(folds.mean, folds.p, level, higher=True),
+        f"difference ± {100 * folds.standard_error:.2f} standard error over {len(folds.folds)} folds; paired t-test",
+    )
+
+
+def _folds_json(folds: PairedFolds) -> dict[str, Any]:
+    return {
+        "fold": folds.folds.tolist(),
+        "a": folds.a.tolist(),
+        "b": folds.b.tolist(),
+        "difference": folds.differences.tolist(),
+        "mean": folds.mean,
+        "standard_error": folds.standard_error,
+        "p": folds.p,
+        "method": "paired-t",
+    }

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.errors import BadInput
-from mien.evaluation.bootstrap import Progress, Resampling, checked_replicates, replicate_interval
 from mien.evaluation.comparisons import BoolArray, Comparisons, IntArray, ScoreArray
-from mien.evaluation.intervals import Interval, checked_level, fmr_interval, fnmr_interval
+from mien.evaluation.equity import Equity, discrepancy, ratios
+from mien.evaluation.intervals import Interval, checked_level
+from mien.evaluation.rate_intervals import fmr_interval, fnmr_interval
 from mien.evaluation.rates import checked_rate
 
 __all__ = ["Differentials", "Equity", "GroupRate", "differentials"]
 
 _FEWEST_ERRORS = 30
 _FEWEST_PEOPLE = 30
-_MEASURES = ("fmr_max_min", "fmr_max_mean", "fnmr_max_min", "fnmr_max_mean", "fdr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +41,6 @@ class GroupRate:
     comparisons: int
     people: int
     remark: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Equity:
-    """One number about how far groups are apart.
-
-    Attributes:
-        value: NaN with fewer than two groups; infinite where a group's rate is 0 and another's is not.
-        interval: its interval, or None where the value is not finite.
-    """
-
-    value: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,10 +92,7 @@ def differentials(
     *,
     names: Sequence[str] | None = None,
     alpha: float = 0.5,
-    replicates: int = 1000,
-    seed: int = 0,
     level: float = 0.95,
-    progress: Progress | None = None,
 ) -> Differentials:
     """Error rates by group at one threshold for all, and what sums them up, each with its interval.
 
@@ -117,24 +100,20 @@ def differentials(
     and Marcel ("Fairness in biometrics", 2021), one of the measures of ISO/IEC 19795-10: ``1 - alpha * A - (1 - alpha)
     * B``, where A and B are the largest differences between two groups' FMR and FNMR. They take in every group that
     has comparisons, the small ones too, which the remarks name; of small groups the highest over the lowest is
-    large by chance alone, and its interval with it.
+    large by chance alone, which the intervals allow for.
 
     Args:
         comparisons: trials with groups; those without a score, or of a group that is not known (-1), are left out.
         threshold: the score at or above which a comparison matches.
         names: of the groups by number, 0 first; None to call them by number.
         alpha: 0..1, the weight of FMR in FDR.
-        replicates: how many times people are drawn for the intervals of what sums up.
-        seed: of the random numbers.
         level: confidence level, between 0 and 1.
-        progress: told after each replicate.
 
     Raises:
         BadInput: there are no groups, a group has no name, or alpha or the level is out of range.
     """
     checked_rate(alpha)
     checked_level(level)
-    checked_replicates(replicates)
     made = comparisons.compared
     left, right = made.left_groups, made.right_groups
     if left is None or right is None:
@@ -148,107 +127,64 @@ def differentials(
         raise BadInput(f"expected names of the groups 0..{numbers[-1]}, got {len(names)}")
     a, b = positions.reshape(-1)[: len(used)], positions.reshape(-1)[len(used) :]
     errors = (used.scores >= threshold) != used.mated
-    table = _Table(np.minimum(a, b), np.maximum(a, b), used.mated, errors, len(numbers))
-    trials, wrong = table.counts(np.ones(len(used)))
-
-    def group_rate(kind: int, k: int) -> GroupRate:
-        rows = (a == k) & (b == k) & (used.mated == bool(kind))
-        return _group_rate(used.subset(rows), threshold, bool(kind), int(wrong[kind, k, k]), level)
-
-    resampling = Resampling(used.left_identities, used.right_identities)
-    point = _measures(trials, wrong, alpha)
-    random = np.random.default_rng(seed)
-    sets = []
-    for number, draw in enumerate((resampling.of_people, resampling.of_couples)):
-        values = np.empty((replicates, len(_MEASURES)))
-        for k in range(replicates):
-            values[k] = _measures(*table.counts(draw(random)), alpha)
-            if progress is not None:
-                progress(number * replicates + k + 1, 2 * replicates)
-        sets.append(values)
-    sums = {
-        name: _equity(float(point[k]), sets[0][:, k], sets[1][:, k], level, name == "fdr", resampling.identities)
-        for k, name in enumerate(_MEASURES)
-    }
+    trials, wrong = _counts(np.minimum(a, b), np.maximum(a, b), used.mated, errors, len(numbers))
+    parts = [
+        [used.subset((a == k) & (b == k) & (used.mated == mated)) for k in range(len(numbers))]
+        for mated in (False, True)
+    ]
+    at_level = [[_interval(part, threshold, bool(kind)) for part in parts[kind]] for kind in (0, 1)]
+    found = [
+        tuple(
+            _group_rate(part, int(wrong[kind, k, k]), at_level[kind][k](level) if len(part) else None)
+            for k, part in enumerate(parts[kind])
+        )
+        for kind in (0, 1)
+    ]
+    had = [[k for k, part in enumerate(parts[kind]) if len(part)] for kind in (0, 1)]
+    rates = [[found[kind][k].rate for k in had[kind]] for kind in (0, 1)]
+    spans = [[at_level[kind][k] for k in had[kind]] for kind in (0, 1)]
+    fmr_ratios, fnmr_ratios = (ratios(rates[kind], spans[kind], level) for kind in (0, 1))
     shares = np.divide(wrong, trials, out=np.full(wrong.shape, np.nan), where=trials > 0)
     return Differentials(
         threshold=threshold,
         numbers=numbers.astype(np.int64),
         names=tuple(str(g) if names is None else names[g] for g in numbers),
-        fmr=tuple(group_rate(0, k) for k in range(len(numbers))),
-        fnmr=tuple(group_rate(1, k) for k in range(len(numbers))),
+        fmr=found[0],
+        fnmr=found[1],
         cross_fmr=shares[0],
         cross_fnmr=shares[1],
         cross_non_mated=trials[0].astype(np.int64),
         cross_mated=trials[1].astype(np.int64),
+        fmr_max_min=fmr_ratios[0],
+        fmr_max_mean=fmr_ratios[1],
+        fnmr_max_min=fnmr_ratios[0],
+        fnmr_max_mean=fnmr_ratios[1],
+        fdr=discrepancy(rates, spans, (alpha, 1 - alpha), level),
         alpha=alpha,
         left_out=int((~known).sum()),
-        **sums,
     )
 
 
-class _Table:
-    """Counts of comparisons and errors by kind (0 non-mated, 1 mated) and by the two groups, under any weights."""
-
-    __slots__ = ("_cells", "_errors", "_groups")
-
-    def __init__(self, low: IntArray, high: IntArray, mated: BoolArray, errors: BoolArray, groups: int) -> None:
-        self._groups = groups
-        self._cells = (mated * groups + low) * groups + high
-        self._errors = np.flatnonzero(errors)
-
-    def counts(self, weights: ScoreArray) -> tuple[ScoreArray, ScoreArray]:
-        """``(2, g, g)`` comparisons and errors, symmetric."""
-        return (
-            self._square(np.bincount(self._cells, weights, 2 * self._groups**2)),
-            self._square(np.bincount(self._cells[self._errors], weights[self._errors], 2 * self._groups**2)),
-        )
-
-    def _square(self, counts: NDArray[Any]) -> ScoreArray:
-        upper = counts.reshape(2, self._groups, self._groups)
-        return np.asarray(np.maximum(upper, upper.transpose(0, 2, 1)), dtype=np.float64)
+def _counts(low: IntArray, high: IntArray, mated: BoolArray, errors: BoolArray, groups: int) -> tuple[IntArray, ...]:
+    """``(2, g, g)`` comparisons and errors, by kind (0 non-mated, 1 mated) and by the two groups, symmetric."""
+    cells = (mated * groups + low) * groups + high
+    squares = []
+    for chosen in (cells, cells[errors]):
+        upper = np.bincount(chosen, minlength=2 * groups**2).reshape(2, groups, groups)
+        squares.append(np.maximum(upper, upper.transpose(0, 2, 1)))
+    return tuple(squares)
 
 
-def _measures(trials: ScoreArray, wrong: ScoreArray, alpha: float) -> ScoreArray:
-    """The values of ``_MEASURES``: NaN of fewer than two groups, infinite where the least rate is 0."""
-    values, gaps = [], []
-    for kind in (0, 1):
-        had = np.diagonal(trials[kind]) > 0
-        rates = np.diagonal(wrong[kind])[had] / np.diagonal(trials[kind])[had]
-        if len(rates) < 2:
-            values += [math.nan, math.nan]
-            gaps.append(math.nan)
-            continue
-        highest, lowest = float(rates.max()), float(rates.min())
-        mean = float(np.exp(np.log(rates).mean())) if lowest > 0 else 0.0
-        # With no error in any group all are treated alike.
-        values += [1.0 if highest == 0 else highest / least if least > 0 else math.inf for least in (lowest, mean)]
-        gaps.append(highest - lowest)
-    return np.array([*values, 1 - alpha * gaps[0] - (1 - alpha) * gaps[1]])
+def _interval(part: Comparisons, threshold: float, mated: bool) -> Callable[[float], Interval]:
+    """The interval of the rate of comparisons that are all of one kind, by confidence level."""
+    return cache(partial(fnmr_interval if mated else fmr_interval, part, threshold))
 
 
-def _equity(
-    point: float, people: ScoreArray, couples: ScoreArray, level: float, is_rate: bool, identities: int
-) -> Equity:
-    people, couples = people[~np.isnan(people)], couples[~np.isnan(couples)]
-    if not math.isfinite(point) or min(len(people), len(couples)) < 2:
-        return Equity(point, None)
-    if is_rate:
-        return Equity(point, replicate_interval(point, people, couples, level, "rate", identities))
-    # Ratios vary like their logarithms. One that was infinite counts as the highest that was not, times ten.
-    bound = 10 * max(point, float(people[np.isfinite(people)].max(initial=point)))
-    logs = [np.log(np.minimum(values, bound)) for values in (people, couples)]
-    found = replicate_interval(math.log(point), logs[0], logs[1], level, "real", identities)
-    high = math.inf if np.isinf(people).mean() > (1 - level) / 2 else math.exp(found.high)
-    return Equity(point, Interval(math.exp(found.low), high, level, "bootstrap"))
-
-
-def _group_rate(part: Comparisons, threshold: float, mated: bool, errors: int, level: float) -> GroupRate:
+def _group_rate(part: Comparisons, errors: int, interval: Interval | None) -> GroupRate:
     """The rate of comparisons that are all of one kind and of one group."""
-    people = len(np.unique(np.concatenate([part.left_identities, part.right_identities])))
-    if not len(part):
+    if interval is None:
         return GroupRate(math.nan, None, 0, 0, 0, "no comparisons")
-    interval = (fnmr_interval if mated else fmr_interval)(part, threshold, level)
+    people = len(np.unique(np.concatenate([part.left_identities, part.right_identities])))
     remarks = []
     if errors < _FEWEST_ERRORS:
         remarks.append(f"{errors} errors, fewer than {_FEWEST_ERRORS}")

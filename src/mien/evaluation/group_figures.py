@@ -40,6 +40,8 @@ def equity_figures(found: Differentials) -> list[Figure]:
             note = "fewer than two groups with such comparisons"
         elif math.isinf(equity.value):
             note = "infinite: a group has no error, and another has"
+        elif name != "fdr" and not any(rate.errors for rate in (found.fmr if name.startswith("fmr") else found.fnmr)):
+            note = "no group has an error: this says nothing about how far they are apart"
         figures.append(Figure(name, finite(equity.value), words, "ratio", equity.interval, note))
     return figures
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.errors import BadInput
-from mien.evaluation.bootstrap import Progress, Scale, checked_replicates, replicate_interval
 from mien.evaluation.comparisons import IntArray, ScoreArray, group_numbers
 from mien.evaluation.intervals import Interval, checked_level
 from mien.evaluation.rates import checked_rate
+from mien.evaluation.resampling import Progress, Scale, checked_replicates, replicate_interval
 
 __all__ = ["OpenSetTrials", "bootstrap_open_set"]
 

@@ -54,7 +54,7 @@ class KeptSample:
     quality: float
 
 
-def acquisition_facts(recognizer: Recognizer, face: str, quality: bool) -> dict[str, object]:
+def acquisition_facts(recognizer: Recognizer, face: str) -> dict[str, object]:
     """What templates depend on besides the images."""
     settings = recognizer.settings
     detector: str = type(recognizer.detector).__module__
@@ -71,14 +71,12 @@ def acquisition_facts(recognizer: Recognizer, face: str, quality: bool) -> dict[
         "max_overlap": settings.max_overlap,
         "max_pixels": settings.max_pixels,
         "face": face,
-        "quality": quality,
+        "upright": False,
     }
 
 
 @contextmanager
-def resumable(
-    recognizer: Recognizer, face: str, subject: str, keep: Path | None = None, *, quality: bool = False
-) -> Iterator[Path]:
+def resumable(recognizer: Recognizer, face: str, subject: str, keep: Path | None = None) -> Iterator[Path]:
     """A file for ``acquire``: ``keep``, or one in the cache folder, removed when the block ends well.
 
     Args:
@@ -86,12 +84,11 @@ def resumable(
         face: as for ``acquire``.
         subject: what is evaluated, such as a protocol's path.
         keep: a file of the caller's own.
-        quality: as for ``acquire``.
 
     Raises:
         CacheError: another process works on the same.
     """
-    facts = json.dumps(acquisition_facts(recognizer, face, quality), sort_keys=True)
+    facts = json.dumps(acquisition_facts(recognizer, face), sort_keys=True)
     where = os.path.abspath(subject if keep is None else keep)
     digest = hashlib.sha256(os.fsencode(where) + (facts.encode() if keep is None else b"")).hexdigest()[:24]
     path = cache_dir() / "evaluations" / f"{digest}.sqlite" if keep is None else keep

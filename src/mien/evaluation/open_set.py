@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,18 @@ from numpy.typing import NDArray
 from mien.errors import BadInput
 from mien.evaluation.acquisition import Acquired, FaceRule, acquire
 from mien.evaluation.figures import AcquisitionFacts, Figure, RunFacts, Slice
-from mien.evaluation.identification import OpenSetTrials, bootstrap_open_set
+from mien.evaluation.identification import OpenSetTrials
+from mien.evaluation.intervals import Interval
+from mien.evaluation.printed_thresholds import rounded_figure, rounded_threshold
 from mien.evaluation.protocols import PeopleFolder
 from mien.evaluation.results import OpenSetResults, SplitFigures
+from mien.evaluation.search_intervals import (
+    fnir_interval,
+    fpir_interval,
+    rank_interval,
+    threshold_at_fpir_interval,
+    tpir_at_fpir_interval,
+)
 from mien.evaluation.searches import Searches, draw_split, search_split
 from mien.evaluation.slices import QUALITY_PARTS, quality_cut_of, quality_parts
 from mien.evaluation.uncertainty import Draft, Uncertainty, rate_name, support_note
@@ -28,7 +36,6 @@ FALSE_POSITIVE_RATES = (1e-1, 1e-2, 1e-3)
 
 _RANKS = (1, 5, 10)
 _OPERATING_FPIR = 1e-2
-_OpenSetStatistic = Callable[[OpenSetTrials], float]
 
 
 def evaluate_open_set(
@@ -117,28 +124,10 @@ def _pooled(people: PeopleFolder, searches: Sequence[Searches]) -> OpenSetTrials
 
 
 def _figures(trials: OpenSetTrials, searches: Sequence[Searches], default: float, how: Uncertainty) -> list[Figure]:
+    figures = how.figures(trials, _drafts(trials, searches, default))
     return _counts(trials, searches, how) + [
-        _with_interval(draft, trials, how) for draft in _drafts(trials, searches, default)
+        rounded_figure(figure, trials.mated_scores, trials.non_mated_scores) for figure in figures
     ]
-
-
-def _with_interval(draft: Draft, trials: OpenSetTrials, how: Uncertainty) -> Figure:
-    figure = draft.figure
-    if draft.statistic is None or not how.replicates:
-        return figure
-    try:
-        interval = bootstrap_open_set(
-            trials,
-            draft.statistic,
-            replicates=how.replicates,
-            seed=how.seed,
-            level=how.level,
-            scale="real" if figure.unit == "score" else "rate",
-            progress=how.told,
-        )
-    except BadInput as error:
-        return replace(figure, note=f"{figure.note}; no interval: {error}".removeprefix("; "))
-    return replace(figure, interval=interval)
 
 
 def _counts(trials: OpenSetTrials, searches: Sequence[Searches], how: Uncertainty) -> list[Figure]:
@@ -166,14 +155,14 @@ def _counts(trials: OpenSetTrials, searches: Sequence[Searches], how: Uncertaint
 
 
 def _drafts(trials: OpenSetTrials, searches: Sequence[Searches], default: float) -> list[Draft]:
-    """The rates, without intervals; ``statistic`` takes ``OpenSetTrials``."""
+    """The rates, their intervals still to be made of ``OpenSetTrials``."""
     curve = trials.cmc(max(_RANKS))
     drafts = [
         _draft(
             f"rank_{rank}",
             float(curve[rank - 1]),
             f"Share of mated searches with the right person within rank {rank}, at no threshold.",
-            partial(_at_rank, rank),
+            partial(rank_interval, rank=rank),
         )
         for rank in _RANKS
         if rank <= trials.gallery_size
@@ -187,53 +176,42 @@ def _drafts(trials: OpenSetTrials, searches: Sequence[Searches], default: float)
             drafts.append(Draft(Figure(f"tpir_at_fpir_{label}", None, definition, note=note)))
             continue
         value = trials.tpir_at_fpir(rate)
-        drafts.append(_draft(f"tpir_at_fpir_{label}", value, definition, partial(_tpir, rate), note=note))
+        drafts.append(
+            _draft(f"tpir_at_fpir_{label}", value, definition, partial(tpir_at_fpir_interval, fpir=rate), note=note)
+        )
         limit = trials.threshold_at_fpir(rate)
-        words = f"Lowest threshold with FPIR at most {label} on these searches."
-        drafts.append(Draft(Figure(f"threshold_at_fpir_{label}", limit, words, "score", note=note)))
+        words = f"Lowest threshold with FPIR at most {label} on these searches, rounded where that decides alike."
+        figure = Figure(f"threshold_at_fpir_{label}", limit, words, "score", note=note)
+        drafts.append(Draft(figure, partial(threshold_at_fpir_interval, fpir=rate)))
     drafts += [
         Draft(Figure("threshold_default", default, "The recognizer's own threshold.", "score")),
         _draft(
             "fpir_default",
             trials.fpir(default),
             "False positive identification rate at that threshold: non-mated searches with a candidate.",
-            partial(_fpir, default),
+            partial(fpir_interval, threshold=default),
         ),
         _draft(
             "fnir_default",
             trials.fnir(default, 1),
             "False negative identification rate at that threshold: mated searches without the mate at rank 1.",
-            partial(_fnir, default),
+            partial(fnir_interval, threshold=default),
         ),
     ]
     return drafts
 
 
-def _draft(name: str, value: float, definition: str, statistic: _OpenSetStatistic, *, note: str = "") -> Draft:
-    return Draft(Figure(name, value, definition, note=note), statistic)
-
-
-def _at_rank(rank: int, trials: OpenSetTrials) -> float:
-    return float(trials.cmc(rank)[-1])
-
-
-def _tpir(rate: float, trials: OpenSetTrials) -> float:
-    return trials.tpir_at_fpir(rate)
-
-
-def _fpir(threshold: float, trials: OpenSetTrials) -> float:
-    return trials.fpir(threshold)
-
-
-def _fnir(threshold: float, trials: OpenSetTrials) -> float:
-    return trials.fnir(threshold, 1)
+def _draft(name: str, value: float, definition: str, interval: Callable[..., Interval], *, note: str = "") -> Draft:
+    return Draft(Figure(name, value, definition, note=note), interval)
 
 
 def _slices(
     trials: OpenSetTrials, searches: Sequence[Searches], acquired: Acquired, cut: float, how: Uncertainty
 ) -> tuple[Slice, ...]:
     """FNIR by the quality of probe and enrolled image, FPIR by that of the probe, at the threshold of FPIR 0.01."""
-    threshold = trials.threshold_at_fpir(_OPERATING_FPIR)
+    threshold = rounded_threshold(
+        trials.threshold_at_fpir(_OPERATING_FPIR), trials.mated_scores, trials.non_mated_scores
+    )
     probes, mates = (np.concatenate([getattr(s, name) for s in searches]) for name in ("mated", "mates"))
     strangers = np.concatenate([s.non_mated for s in searches])
     mate_quality = np.where(mates >= 0, acquired.quality[mates], np.nan)
@@ -244,11 +222,12 @@ def _slices(
 
     def figures(rows: NDArray[np.int64], of: OpenSetTrials, mated: bool) -> tuple[Figure, ...]:
         count = Figure("searches", len(rows), "Searches whose probe, and mate if any, were acquired.", "count")
-        name, statistic = ("fnir", partial(_fnir, threshold)) if mated else ("fpir", partial(_fpir, threshold))
+        name, interval = ("fnir", fnir_interval) if mated else ("fpir", fpir_interval)
         definition = f"False {'negative' if mated else 'positive'} identification rate {words}."
         if not len(rows):
             return count, Figure(name, None, definition, note="no such search in this part")
-        return count, _with_interval(Draft(Figure(name, statistic(of), definition), statistic), of, how)
+        value = of.fnir(threshold, 1) if mated else of.fpir(threshold)
+        return count, *how.figures(of, [Draft(Figure(name, value, definition), partial(interval, threshold=threshold))])
 
     for number, name in enumerate(QUALITY_PARTS):
         rows = np.flatnonzero(part == number)

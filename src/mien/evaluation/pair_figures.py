@@ -7,15 +7,23 @@ from functools import partial
 import numpy as np
 
 from mien.evaluation.comparisons import Comparisons
+from mien.evaluation.curve_intervals import auc_interval, eer_interval
 from mien.evaluation.figures import Figure
 from mien.evaluation.folds import FoldAccuracy
+from mien.evaluation.printed_thresholds import rounded_figure, rounded_threshold
+from mien.evaluation.rate_intervals import threshold_interval, tmr_at_fmr_interval
 from mien.evaluation.rates import ErrorRates, transaction_rates
 from mien.evaluation.uncertainty import Draft, Uncertainty, rate_name, support_note
 
-__all__ = ["FALSE_MATCH_RATES", "pair_figures"]
+__all__ = ["FALSE_MATCH_RATES", "operating_threshold", "pair_figures"]
 
 FALSE_MATCH_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The false match rates at which true match rates are told, as far as the trials support them."""
+
+_ACCURACY = (
+    "Mean over folds of the share decided rightly, by the threshold that is best on the other folds; a comparison not "
+    "made counts as no match."
+)
 
 
 def pair_figures(
@@ -26,6 +34,7 @@ def pair_figures(
     *,
     operating_fmr: float,
     default_threshold: float,
+    fold_note: str = "",
 ) -> tuple[Figure, ...]:
     """All numbers of a protocol's comparisons.
 
@@ -36,33 +45,45 @@ def pair_figures(
         uncertainty: how intervals are made.
         operating_fmr: the false match rate of the operating threshold.
         default_threshold: the recognizer's own.
+        fold_note: what a reader has to know about the folds; without ``folds``, why there is no accuracy.
 
     Raises:
         BadInput: the comparisons that were made are all of one kind.
     """
     made = comparisons.compared
     rates = ErrorRates.of(made)
-    threshold = rates.threshold_at_fmr(operating_fmr)
+    threshold = operating_threshold(made, operating_fmr)
     drafts = [
         Draft(
             Figure("eer", rates.eer(), "Equal error rate: where FMR and FNMR meet."),
-            ErrorRates.eer,
+            eer_interval,
         ),
         Draft(
             Figure("auc", rates.auc(), "Area under the ROC: how often a mated score is above a non-mated one."),
-            ErrorRates.auc,
+            auc_interval,
         ),
         *_at_rates(rates),
     ]
     figures = _counts(comparisons, acquired, uncertainty)
     if folds is not None:
-        figures += _accuracies(folds)
-    figures += uncertainty.figures(made, drafts)
+        figures += _accuracies(folds, fold_note)
+    elif fold_note:
+        figures.append(Figure("accuracy", None, _ACCURACY, note=fold_note))
+    figures += [rounded_figure(figure, made.scores) for figure in uncertainty.figures(made, drafts)]
     _, note = support_note(operating_fmr, rates.non_mated, "non-mated comparisons")
     where = f"the threshold of FMR {rate_name(operating_fmr)} on these trials"
     figures += _errors_at(comparisons, threshold, "operating", where, note, uncertainty)
     figures += _errors_at(comparisons, default_threshold, "default", "the recognizer's own threshold", "", uncertainty)
     return tuple(figures)
+
+
+def operating_threshold(comparisons: Comparisons, fmr: float) -> float:
+    """The lowest threshold that keeps a false match rate, in as few decimals as decide these comparisons alike.
+
+    Raises:
+        BadInput: the comparisons that were made are all of one kind, or the rate is not within 0..1.
+    """
+    return rounded_threshold(ErrorRates.of(comparisons).threshold_at_fmr(fmr), comparisons.scores)
 
 
 def _counts(
@@ -85,15 +106,15 @@ def _counts(
     ]
 
 
-def _accuracies(folds: FoldAccuracy) -> list[Figure]:
+def _accuracies(folds: FoldAccuracy, note: str) -> list[Figure]:
     least, most = int(folds.trials.min()), int(folds.trials.max())
-    note = "" if least == most else f"folds of unequal size, {least} to {most} pairs; each counts once"
+    if least != most:
+        note = f"folds of unequal size, {least} to {most} pairs; each counts once; {note}".removesuffix("; ")
     return [
         Figure(
             "accuracy",
             folds.mean,
-            "Mean over folds of the share decided rightly, by the threshold that is best on the other folds; "
-            "a comparison not made counts as no match.",
+            _ACCURACY,
             note=note,
         ),
         Figure(
@@ -115,11 +136,11 @@ def _at_rates(rates: ErrorRates) -> list[Draft]:
             drafts.append(Draft(Figure(f"tmr_at_fmr_{label}", None, definition, note=note)))
             continue
         figure = Figure(f"tmr_at_fmr_{label}", rates.tmr_at_fmr(rate), definition, note=note)
-        drafts.append(Draft(figure, partial(ErrorRates.tmr_at_fmr, rate=rate)))
+        drafts.append(Draft(figure, partial(tmr_at_fmr_interval, fmr=rate)))
         limit = rates.threshold_at_fmr(rate)
-        words = f"Lowest threshold with FMR at most {label} on these comparisons."
+        words = f"Lowest threshold with FMR at most {label} on these comparisons, rounded where that decides alike."
         figure = Figure(f"threshold_at_fmr_{label}", limit, words, "score", note=note)
-        drafts.append(Draft(figure, partial(ErrorRates.threshold_at_fmr, rate=rate)))
+        drafts.append(Draft(figure, partial(threshold_interval, fmr=rate)))
     return drafts
 
 

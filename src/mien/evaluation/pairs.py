@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,14 @@ import numpy as np
 from mien.errors import BadInput
 from mien.evaluation.acquisition import Acquired, FaceRule, acquire
 from mien.evaluation.comparisons import Comparisons
-from mien.evaluation.differential import differentials
+from mien.evaluation.differential import Differentials, differentials
 from mien.evaluation.discard import error_versus_discard
+from mien.evaluation.equity import Equity
 from mien.evaluation.figures import AcquisitionFacts, RunFacts
 from mien.evaluation.folds import FoldAccuracy, k_fold_accuracy
-from mien.evaluation.pair_figures import pair_figures
+from mien.evaluation.pair_figures import operating_threshold, pair_figures
+from mien.evaluation.printed_thresholds import rounded_threshold
 from mien.evaluation.protocols import PairProtocol, TemplateProtocol
-from mien.evaluation.rates import ErrorRates
 from mien.evaluation.results import PairResults
 from mien.evaluation.slices import discard_figures, quality_cut_of, quality_slices
 from mien.evaluation.templates import pool_templates
@@ -139,7 +140,7 @@ def pair_results(
             f"expected mated and non-mated comparisons that were made, got {mated} and {other}: "
             f"{int((~acquired.acquired).sum())} of {len(acquired)} samples gave no template"
         )
-    folds = _folds(comparisons)
+    folds, fold_note = _folds(comparisons)
     figures = pair_figures(
         comparisons,
         acquired.acquired,
@@ -147,8 +148,9 @@ def pair_results(
         uncertainty,
         operating_fmr=operating_fmr,
         default_threshold=run.default_threshold,
+        fold_note=fold_note,
     )
-    threshold = ErrorRates.of(comparisons).threshold_at_fmr(operating_fmr)
+    threshold = operating_threshold(comparisons, operating_fmr)
     results = PairResults(
         protocol=protocol,
         run=run,
@@ -165,18 +167,34 @@ def pair_results(
         curve = error_versus_discard(comparisons, acquired.quality, threshold=threshold)
         figures = (*figures, *discard_figures(curve))
         results = replace(results, figures=figures, slices=slices, quality_cut=cut, discard=curve)
-    if protocol.groups is not None and (protocol.groups >= 0).any():
+    return _by_group(results, uncertainty)
+
+
+def _by_group(results: PairResults, uncertainty: Uncertainty) -> PairResults:
+    """The results with the errors of groups, where the protocol has any; a note where none was compared."""
+    protocol = results.protocol
+    if protocol.groups is None:
+        return results
+    try:
         found = differentials(
-            comparisons,
-            threshold,
+            results.comparisons,
+            results.threshold,
             names=protocol.group_names,
-            replicates=max(uncertainty.replicates, 2),
-            seed=uncertainty.seed,
             level=uncertainty.level,
-            progress=uncertainty.told,
         )
-        results = replace(results, differentials=found)
-    return results
+    except BadInput as error:
+        return replace(results, protocol=replace(protocol, notes=(*protocol.notes, f"no errors by group: {error}")))
+    return replace(results, differentials=found if uncertainty.replicates else _without_intervals(found))
+
+
+def _without_intervals(found: Differentials) -> Differentials:
+    sums = {
+        field.name: replace(getattr(found, field.name), interval=None)
+        for field in fields(found)
+        if isinstance(getattr(found, field.name), Equity)
+    }
+    fmr, fnmr = (tuple(replace(rate, interval=None) for rate in rates) for rates in (found.fmr, found.fnmr))
+    return replace(found, fmr=fmr, fnmr=fnmr, **sums)
 
 
 def compared_pairs(protocol: PairProtocol, acquired: Acquired) -> Comparisons:
@@ -202,7 +220,17 @@ def compared_pairs(protocol: PairProtocol, acquired: Acquired) -> Comparisons:
     )
 
 
-def _folds(comparisons: Comparisons) -> FoldAccuracy | None:
-    if comparisons.folds is None or len(np.unique(comparisons.folds)) < 2:
-        return None
-    return k_fold_accuracy(comparisons)
+def _folds(comparisons: Comparisons) -> tuple[FoldAccuracy | None, str]:
+    """The accuracy over folds, and what is to be said of it: why there is none, or which folds teach little."""
+    if comparisons.folds is None:
+        return None, ""
+    try:
+        found = k_fold_accuracy(comparisons)
+    except BadInput as error:
+        return None, f"no accuracy: {error}"
+    kinds = np.zeros((2, len(found.folds)), np.int64)
+    np.add.at(kinds, (comparisons.mated.astype(np.int64), np.searchsorted(found.folds, comparisons.folds)), 1)
+    lone = int((kinds == 0).any(axis=0).sum())
+    note = f"folds of one kind of pairs alone: {lone} of {len(found.folds)}" if lone else ""
+    thresholds = np.array([rounded_threshold(t, comparisons.scores) for t in found.thresholds])
+    return replace(found, thresholds=thresholds), note

@@ -1,4 +1,4 @@
-"""Figures that get their intervals together, from one bootstrap over identities."""
+"""How figures get their intervals."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mien.errors import BadInput
-from mien.evaluation.bootstrap import Scale, Statistic, bootstrap_many
 from mien.evaluation.comparisons import Comparisons
 from mien.evaluation.figures import Figure
-from mien.evaluation.intervals import Interval, fmr_interval, fnmr_interval, wilson
+from mien.evaluation.intervals import Interval, wilson
+from mien.evaluation.rate_intervals import fmr_interval, fnmr_interval
 from mien.evaluation.rates import Support, support
 
 __all__ = ["Draft", "Uncertainty", "rate_name", "support_note"]
@@ -23,11 +23,11 @@ class Draft:
 
     Attributes:
         figure: without an interval.
-        statistic: what it is computed by, or None if it needs none.
+        interval: makes it of the trials and, by keyword, the ``level``; or None if the figure needs none.
     """
 
     figure: Figure
-    statistic: Callable[[Any], float] | None = None
+    interval: Callable[..., Interval] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Uncertainty:
     """How intervals are made.
 
     Attributes:
-        replicates: of the bootstrap over identities; 0 for no intervals.
+        replicates: of the bootstrap over identities, for comparisons and bands; 0 for no intervals at all.
         seed: of its random numbers.
         level: of the intervals.
-        progress: called with the number of replicates drawn since the last call.
+        progress: called with the number of intervals made, or of replicates drawn for one, since the last call.
     """
 
     replicates: int = 1000
@@ -46,46 +46,34 @@ class Uncertainty:
     level: float = 0.95
     progress: Callable[[int], None] | None = None
 
-    def told(self, _done: int, _of: int) -> None:
-        """Pass the bootstrap's progress on."""
+    def told(self, _done: int = 1, _of: int = 1) -> None:
+        """Pass progress on: one interval or one replicate more, as the bootstrap tells it."""
         if self.progress is not None:
             self.progress(1)
 
-    def figures(self, comparisons: Comparisons, drafts: Sequence[Draft]) -> list[Figure]:
-        """The figures, with intervals from one bootstrap; where people are too few to draw from, a note says so."""
-        asked: dict[str, tuple[Statistic, Scale]] = {
-            draft.figure.name: (draft.statistic, "real" if draft.figure.unit == "score" else "rate")
-            for draft in drafts
-            if draft.statistic is not None
-        }
-        found: dict[str, Interval] = {}
-        reason = ""
-        if self.replicates and asked:
-            try:
-                found = bootstrap_many(
-                    comparisons,
-                    asked,
-                    replicates=self.replicates,
-                    seed=self.seed,
-                    level=self.level,
-                    progress=self.told,
-                )
-            except BadInput as error:
-                reason = f"no interval: {error}"
-        figures = []
+    def figures(self, trials: Any, drafts: Sequence[Draft]) -> list[Figure]:
+        """The figures with their intervals; where the trials do not allow one, a note says why."""
+        made = []
         for draft in drafts:
-            figure = draft.figure
-            if figure.name in asked:
-                note = figure.note if not reason else f"{figure.note}; {reason}".removeprefix("; ")
-                figure = replace(figure, interval=found.get(figure.name), note=note)
-            figures.append(figure)
-        return figures
+            made.append(self._figure(trials, draft))
+            self.told()
+        return made
+
+    def _figure(self, trials: Any, draft: Draft) -> Figure:
+        figure = draft.figure
+        if draft.interval is None or not self.replicates:
+            return figure
+        try:
+            return replace(figure, interval=draft.interval(trials, level=self.level))
+        except BadInput as error:
+            return replace(figure, note=f"{figure.note}; no interval: {error}".removeprefix("; "))
 
     def at_threshold(self, comparisons: Comparisons, threshold: float) -> tuple[Interval | None, Interval | None]:
         """The intervals of FMR and of FNMR at a fixed threshold, None where there is no comparison of that kind."""
         made = comparisons.compared
         false_match = fmr_interval(made, threshold, self.level) if self.replicates and not made.mated.all() else None
         false_non_match = fnmr_interval(made, threshold, self.level) if self.replicates and made.mated.any() else None
+        self.told()
         return false_match, false_non_match
 
     def of_share(self, errors: int, trials: int) -> Interval | None:

@@ -18,6 +18,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import BadInput, CalibrationNotFound, OutputError, SpaceMismatch
+from mien.matching.calibration_facts import (
+    CalibrationFacts,
+    HeldOut,
+    OperatingPoint,
+    Tail,
+    facts_of,
+    point_of,
+    strict_json,
+    tail_of,
+)
 from mien.zoo import cache_dir
 
 __all__ = [
@@ -38,107 +48,8 @@ _FOLDER = "calibrations"
 _SHIPPED = Path(__file__).parent / _FOLDER
 _MOST_BYTES = 1_000_000
 _EVEN = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """The threshold for a false match rate.
-
-    Attributes:
-        fmr: the false match rate asked for.
-        threshold: the lowest score at which it is not exceeded.
-        low: lower end of the threshold's 95 % interval, by resampling people.
-        high: its upper end.
-        fmr_low: lower end of the 95 % interval of the false match rate at this threshold.
-        fmr_high: its upper end.
-        errors: how many false matches it rests on.
-        extrapolated: fewer than 30 of them (ISO/IEC 19795-1, rule of 30): the threshold comes from the tail's model.
-    """
-
-    fmr: float
-    threshold: float
-    low: float
-    high: float
-    fmr_low: float
-    fmr_high: float
-    errors: float
-    extrapolated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The upper tail of the non-mated scores as an exponential distribution.
-
-    Attributes:
-        start: the score from which it holds.
-        rate: share of the non-mated scores from there on.
-        scale: mean excess over ``start``.
-    """
-
-    start: float
-    rate: float
-    scale: float
-
-    def threshold(self, fmr: float) -> float:
-        """The score that a share ``fmr`` of the non-mated scores reaches, for ``fmr`` up to ``rate``."""
-        return self.start + self.scale * math.log(self.rate / fmr)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """How a calibration fitted on half of the people did on the other half.
-
-    Attributes:
-        people: how many people there were in the tested half.
-        cllr: cost of its log-likelihood ratios, in bits.
-        cllr_min: the least that any order-preserving calibration of the tested half itself could cost.
-        worst_bin: greatest difference of claimed and measured probability over ten equal bins of at least 50 pairs, at
-            even odds.
-        fmr: false match rate measured at the threshold for ``nominal_fmr``.
-        fmr_low: lower end of its 95 % interval.
-        fmr_high: its upper end.
-        nominal_fmr: what was asked for.
-    """
-
-    people: int
-    cllr: float
-    cllr_min: float
-    worst_bin: float
-    fmr: float
-    fmr_low: float
-    fmr_high: float
-    nominal_fmr: float
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationFacts:
-    """What a calibration was fitted on.
-
-    Attributes:
-        data: the sets, in words.
-        people: how many people.
-        images: how many images had a face.
-        mated: how many mated comparisons.
-        non_mated: how many non-mated ones.
-        cllr: cost of the log-likelihood ratios on these same comparisons, in bits.
-        cllr_min: the least that any order-preserving calibration could cost there.
-        method: how it was fitted.
-        date: when, as YYYY-MM-DD.
-        versions: of what was used.
-        held_out: a half of the people kept apart, or None where there were too few.
-    """
-
-    data: str
-    people: int
-    images: int
-    mated: int
-    non_mated: int
-    cllr: float
-    cllr_min: float
-    method: str
-    date: str
-    versions: dict[str, str]
-    held_out: HeldOut | None = None
+_MEND = "make it anew with mien calibrate"
+_CURVES = ("scores", "llrs", "rates", "thresholds")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +82,7 @@ class Calibration:
     facts: CalibrationFacts
 
     def __post_init__(self) -> None:
-        for name in ("scores", "llrs", "rates", "thresholds"):
+        for name in _CURVES:
             array = np.array(getattr(self, name), np.float64)
             if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all():
                 raise BadInput(f"Calibration.{name}: expected at least 2 finite numbers, got shape {array.shape}")
@@ -185,6 +96,8 @@ class Calibration:
             "rates", bool((np.diff(self.rates) < 0).all() and self.rates[-1] > 0 and self.rates[0] <= 1), "falling"
         )
         _require("thresholds", bool((np.diff(self.thresholds) >= 0).all()), "numbers that never fall")
+        for name in ("scores", "thresholds"):
+            _require(name, bool((np.abs(getattr(self, name)) <= 1).all()), "numbers in -1..1, as scores are")
         tail = self.tail
         numbers = (tail.start, tail.rate, tail.scale)
         good = all(map(math.isfinite, numbers)) and tail.scale > 0 and 0 < tail.rate <= 1
@@ -228,6 +141,8 @@ class Calibration:
 
     def threshold_at(self, fmr: float) -> float:
         """The score from which at most this share of the non-mated comparisons match; see ``is_extrapolated``.
+
+        Rates above the first of ``rates``, 0.1 as fitted, get that one's threshold, which is stricter than asked for.
 
         Raises:
             BadInput: the rate is not above 0 and at most 0.5.
@@ -305,15 +220,17 @@ class Calibration:
         except OSError as error:
             raise BadInput(f"{expected}: {error.strerror}") from error
         try:
-            values = json.loads(text) if len(text) <= _MOST_BYTES else None
+            values = strict_json(text) if len(text) <= _MOST_BYTES else None
         except (ValueError, RecursionError) as error:
-            raise BadInput(f"{expected}, got no JSON: {error}") from error
+            raise BadInput(f"{expected}, got no JSON: {error}; {_MEND}") from error
         if not isinstance(values, dict) or values.get("format") != _FORMAT:
             raise BadInput(f"{expected} (format {_FORMAT!r}), got another file, or one of a newer version")
         try:
             return _made(values)
-        except (TypeError, KeyError, ValueError) as error:
-            raise BadInput(f"{where}: the calibration is damaged: {error}") from error
+        except KeyError as error:
+            raise BadInput(f"{where}: the calibration is damaged: expected {error}, found none; {_MEND}") from error
+        except (BadInput, OverflowError) as error:
+            raise BadInput(f"{where}: the calibration is damaged: {error}; {_MEND}") from error
 
 
 def fmr_of_search(fpir: float, enrolled: int) -> float:
@@ -370,7 +287,7 @@ def _file_name(space: str) -> str:
 
 
 def _counted(enrolled: int) -> int:
-    if enrolled < 1:
+    if not enrolled >= 1:
         raise BadInput(f"enrolled: expected at least 1 template, got {enrolled}")
     return enrolled
 
@@ -386,12 +303,16 @@ def _require(name: str, good: bool, expected: str) -> None:
 
 
 def _made(values: dict[str, Any]) -> Calibration:
-    facts = dict(values["facts"])
-    held_out = facts.pop("held_out", None)
     given = {field.name: values[field.name] for field in fields(Calibration)}
-    given["tail"] = Tail(**{name: float(value) for name, value in values["tail"].items()})
-    given["points"] = tuple(OperatingPoint(**point) for point in values["points"])
-    given["facts"] = CalibrationFacts(**facts, held_out=None if held_out is None else HeldOut(**held_out))
+    if not isinstance(given["points"], list):
+        raise BadInput(f"points: expected a list, got {given['points']!r:.60}")
     if not isinstance(given["space"], str):
-        raise BadInput(f"space: expected a text, got {given['space']!r}")
+        raise BadInput(f"space: expected a text, got {given['space']!r:.60}")
+    for name in _CURVES:
+        numbers = given[name] if isinstance(given[name], list) else [None]
+        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers):
+            raise BadInput(f"{name}: expected a list of numbers, got {given[name]!r:.60}")
+    given["tail"] = tail_of(given["tail"])
+    given["points"] = tuple(map(point_of, given["points"]))
+    given["facts"] = facts_of(given["facts"])
     return Calibration(**given)

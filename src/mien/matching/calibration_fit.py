@@ -122,12 +122,12 @@ def _tested(fitted: PairCounts, other: PairCounts, *, seed: int, replicates: int
     at = next(point.threshold for point in points if point.fmr == _NOMINAL_FMR)
     low, high = fmr_interval(other, at, seed=seed, replicates=replicates)
     rows = reliability(curve, other)
-    worst = max(abs(claimed - measured) for _, claimed, measured, _ in rows)
+    worst = max((abs(claimed - measured) for _, claimed, measured, _ in rows), default=None)
     return HeldOut(
         other.people,
         round(cllr(curve, other), 5),
         round(least_cllr(other), 5),
-        round(worst, 5),
+        None if worst is None else round(worst, 5),
         measured_fmr(other, at),
         low,
         high,
@@ -171,7 +171,7 @@ def reliability(llrs: Numbers, counts: PairCounts, *, fewest: int = 50) -> list[
         The bin's number, mean claimed probability, measured share of mated comparisons, number of comparisons.
     """
     mated, non_mated = _weights(counts)
-    claimed = 1 / (1 + np.exp(-llrs))
+    claimed = _probabilities(llrs)
     places = np.minimum((claimed * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
     rows = []
     for place in range(RELIABILITY_BINS):
@@ -182,6 +182,11 @@ def reliability(llrs: Numbers, counts: PairCounts, *, fewest: int = 50) -> list[
             total = float(weight.sum())
             rows.append((place, float(weight @ claimed[inside]) / total, float(mated[inside].sum()) / total, count))
     return rows
+
+
+def _probabilities(llrs: Numbers) -> Numbers:
+    """At even odds; the greatest likelihood ratios overflow nothing."""
+    return np.asarray(np.exp(-np.logaddexp(0, -llrs)))
 
 
 def _weights(counts: PairCounts) -> tuple[Numbers, Numbers]:
@@ -217,7 +222,7 @@ def _fit_curve(counts: PairCounts) -> tuple[Numbers, Numbers]:
         change = np.diff(slopes)
         total = float(mated @ np.logaddexp(0, -llrs) + non_mated @ np.logaddexp(0, llrs))
         total += float(stiffness * change @ change + _SHRINKAGE * slopes @ slopes)
-        error = (mated + non_mated) / (1 + np.exp(-llrs)) - mated
+        error = (mated + non_mated) * _probabilities(llrs) - mated
         bend = np.concatenate([[0], change]) - np.concatenate([change, [0]])
         slope_part = basis.T @ error + 2 * stiffness * bend + 2 * _SHRINKAGE * slopes
         return total, np.concatenate([[error.sum()], slope_part])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ _ERRORS_NEEDED = 30  # the rule of 30 of ISO/IEC 19795-1
 _TAIL_SCORES, _TAIL_SHARE = 500, 0.1
 _CENSORED = 0.1
 _LEVEL = (2.5, 97.5)
+# Draws before a draw whose thresholds it is asked about: each pair of draws is one more trial.
+_DRAWS_COMPARED = 20
 _Z = 1.959963984540054
 
 
@@ -34,7 +36,9 @@ def threshold_curve(
     """Rates from 0.1 down to 1e-6 with their thresholds, the tail's model, and the points with intervals.
 
     People are drawn anew, with replacement, ``replicates`` times; a comparison counts as often as both of its people
-    were drawn, multiplied.
+    were drawn, multiplied. The interval of a threshold is that of its values in these draws. That of the false match
+    rate is a prediction: the rates that one draw has at the threshold of another one, so that it holds both what the
+    threshold owes to the people it was fitted on and what as many other people differ.
 
     Raises:
         BadInput: there are too few non-mated comparisons.
@@ -49,27 +53,41 @@ def threshold_curve(
     rates[::_RATES_A_DECADE] = (0.1, *POINT_RATES)
     thresholds = np.array([_threshold(counts, tail, rate) for rate in rates])
     thresholds = np.minimum(np.maximum.accumulate(thresholds), 1.0)
-    drawn: list[list[float]] = [[] for _ in POINT_RATES]
-    fmrs: list[list[float]] = [[] for _ in POINT_RATES]
     at = [float(thresholds[(k + 1) * _RATES_A_DECADE]) for k in range(len(POINT_RATES))]
-    for weights, weight in _resampled(counts, seed, replicates):
-        sums = np.cumsum(weights)
-        resampled_tail = _fit_tail(scores, weights, weight)
-        for k, rate in enumerate(POINT_RATES):
-            fmrs[k].append(_share_from(scores, sums, at[k]) / weight)
-            if rate * total < _ERRORS_NEEDED:
-                drawn[k].append(min(1.0, resampled_tail.threshold(min(rate, resampled_tail.rate))))
-            else:
-                place = int(np.searchsorted(sums, rate * weight, side="right"))
-                drawn[k].append(float(scores[min(place, len(scores) - 1)]))
+    drawn, fmrs = _resampled_points(counts, seed, replicates)
     points = []
     for k, rate in enumerate(POINT_RATES):
-        low, high = _percentiles(drawn[k])
+        low, high = _percentiles(drawn[:, k])
         fmr_low, fmr_high = _widened(fmrs[k], int((scores >= at[k]).sum()), total)
         extrapolated = rate * total < _ERRORS_NEEDED * (1 - 1e-9)
         low, high = min(low, at[k]), max(high, at[k])
         points.append(OperatingPoint(rate, at[k], low, high, fmr_low, fmr_high, rate * total, extrapolated))
     return rates, thresholds, tail, tuple(points)
+
+
+def _resampled_points(counts: PairCounts, seed: int, replicates: int) -> tuple[Numbers, list[Numbers]]:
+    """``(b, k)`` thresholds for the ``POINT_RATES`` in each draw; and, for each rate, FMRs of draws at others'."""
+    scores, total = counts.tail.astype(np.float64), counts.non_mated_total
+    rising = -scores
+    drawn: list[list[float]] = []
+    fmrs: list[list[Numbers]] = [[] for _ in POINT_RATES]
+    for weights, weight in _resampled(counts, seed, replicates):
+        sums = np.cumsum(weights)
+        shares = np.concatenate([[0.0], sums / weight])
+        earlier = np.array(drawn[-_DRAWS_COMPARED:]).reshape(-1, len(POINT_RATES))
+        for k, column in enumerate(earlier.T):
+            fmrs[k].append(shares[np.searchsorted(rising, -column, side="right")])
+        tail = _fit_tail(scores, weights, weight)
+        row = []
+        for rate in POINT_RATES:
+            if rate * total < _ERRORS_NEEDED * (1 - 1e-9):
+                row.append(min(1.0, tail.threshold(min(rate, tail.rate))))
+            else:
+                place = int(np.searchsorted(sums, rate * weight, side="right"))
+                # Above the first score that would be one too many, as ``_threshold`` has it.
+                row.append(float(np.nextafter(counts.tail[min(place, len(scores) - 1)], np.float32(2))))
+        drawn.append(row)
+    return np.array(drawn), [np.concatenate(values) for values in fmrs]
 
 
 def measured_fmr(counts: PairCounts, threshold: float) -> float:
@@ -132,12 +150,12 @@ def _share_from(falling: Numbers, sums: Numbers, threshold: float) -> float:
     return float(sums[count - 1]) if count else 0.0
 
 
-def _percentiles(values: list[float]) -> tuple[float, float]:
+def _percentiles(values: Sequence[float] | Numbers) -> tuple[float, float]:
     low, high = np.percentile(values, _LEVEL)
     return float(low), float(high)
 
 
-def _widened(shares: list[float], errors: int, trials: int) -> tuple[float, float]:
+def _widened(shares: Sequence[float] | Numbers, errors: int, trials: int) -> tuple[float, float]:
     low, high = _percentiles(shares)
     # Wilson 1927: what resampling cannot tell where there are hardly any errors.
     share = errors / trials

@@ -31,6 +31,8 @@ _SKIN_A, _SKIN_B = (5.0, 25.0), (5.0, 35.0)
 _LEAST_FACE, _LEAST_BACKGROUND = 400, 600
 _BLOCK = 8
 _SMOOTHING = 1.2
+# Side of the square of pixels that a smoothed Laplacian looks at, and one more all around for rounding.
+_REACH = 15
 _LARGEST_PATCH = 256
 _LEAST_PATCH = 3
 
@@ -45,8 +47,11 @@ def crop_measures(crop: ImageArray, matrix: FloatArray, size_wh: tuple[int, int]
     """
     face, background = face_region(), background_region()
     visible = visible_region(matrix, size_wh)
+    inside = face
     if visible is not None:
         face, background = face & visible, background & visible
+        # What lies outside the image is black: its border would pass for the sharpest edge of a blurred face.
+        inside = face & np.asarray(cv2.erode(visible, np.ones((_REACH, _REACH), np.uint8)), np.uint8)
     luma = np.asarray(cv2.transform(crop, _LUMA), np.uint8)
     pixels = int(np.count_nonzero(face))
     if pixels < _LEAST_FACE:
@@ -63,7 +68,7 @@ def crop_measures(crop: ImageArray, matrix: FloatArray, size_wh: tuple[int, int]
         float(shares[_BRIGHT:].sum()),
         float(-(filled * np.log2(filled)).sum()),
         _uniformity(luma, face),
-        _sharpness(luma, face, variance),
+        _sharpness(luma, inside, variance),
         _unnatural(crop, face),
         _unrest(luma, background),
     ]
@@ -75,8 +80,10 @@ def _histogram(luma: ImageArray, region: ImageArray) -> np.ndarray[tuple[int], n
 
 
 def _uniformity(luma: ImageArray, face: ImageArray) -> float:
-    """The histogram that the left and the right half of the face share, 0..1."""
+    """The histogram that the left and the right half of the face share, 0..1; NaN where too little of one is seen."""
     middle = CROP_SIZE // 2
+    if min(np.count_nonzero(face[:, :middle]), np.count_nonzero(face[:, middle:])) < _LEAST_FACE:
+        return float("nan")
     left, right = (_histogram(luma[:, part], face[:, part]) for part in (slice(0, middle), slice(middle, None)))
     # In steps of eight levels: halves of some thousand pixels fill no finer histogram evenly.
     return float(np.minimum(left.reshape(32, 8).sum(axis=1), right.reshape(32, 8).sum(axis=1)).sum())
@@ -88,7 +95,7 @@ def _sharpness(luma: ImageArray, face: ImageArray, variance: float) -> float:
     Smoothed a little before, or noise, were it only that of rounding to 8 bits, would pass for detail where all is
     blurred.
     """
-    if variance * 255**2 < 1:
+    if variance * 255**2 < 1 or int(np.count_nonzero(face)) < _LEAST_FACE:
         return float("nan")
     edges = cv2.Laplacian(cv2.GaussianBlur(luma.astype(np.float32), (0, 0), _SMOOTHING), cv2.CV_32F)
     _, deviation = cv2.meanStdDev(edges, mask=face)

@@ -22,6 +22,7 @@ class Analyzing(Detecting, total=False):
     """Keywords of ``Recognizer.analyze``."""
 
     quality: bool
+    upright: bool
 
 
 class Enrolling(TypedDict, total=False):

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
 
 from mien.errors import BadInput
 from mien.galleries import Searchable
 from mien.matching import paired_scores
-from mien.matching.calibration import Calibration, require_calibration
+from mien.matching.calibration import Calibration, find_calibration, require_calibration
 from mien.types import Analysis, Match, Templates, Verification
 
 __all__ = ["Decisions"]
 
 
-@dataclass(frozen=True, slots=True)
 class Decisions:
     """What is decided about templates of one space.
 
-    Attributes:
+    Args:
         space: the embedding space.
         threshold: the score from which two templates match, unless the caller says another.
-        calibration: what a score of this space means, or None where nobody knows.
+        own: a file of the user's that says what a score of this space means; it is read at once. Another one, which
+            is found for the space, is read when it is first asked for: if it is damaged, that bars nobody who does
+            without, ``mien calibrate`` least of all.
+
+    Raises:
+        SpaceMismatch: the file is for another space.
+        BadInput: it is missing or damaged.
     """
 
-    space: str
-    threshold: float
-    calibration: Calibration | None
+    def __init__(self, space: str, threshold: float, own: Path | None = None) -> None:
+        self.space, self.threshold = space, threshold
+        self._own = own
+        if own is not None:
+            _ = self.calibration
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What a score of this space means, or None where nobody knows.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+        return find_calibration(self.space, self._own)
 
     def compare(self, a: Templates, b: Templates, threshold: float | None) -> Verification:
         """See ``Recognizer.compare``."""
@@ -36,6 +54,8 @@ class Decisions:
             if len(templates) != 1:
                 raise BadInput(f"expected one template, got {len(templates)}")
         limit = self.threshold if threshold is None else threshold
+        if math.isnan(limit):
+            raise BadInput("threshold: expected a number or None, got NaN, with which nothing would ever match")
         score = float(paired_scores(a.vectors, b.vectors)[0])
         probability = None if self.calibration is None else float(self.calibration.probability(score))
         return Verification(score, score >= limit, limit, probability, self.space)

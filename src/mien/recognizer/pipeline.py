@@ -121,6 +121,7 @@ class Pipeline:
         batch: images in a window.
         max_pixels: largest image that is decoded.
         scorer: sums up the quality of faces, where it is asked for.
+        upright: whether, where quality is asked for, photos are looked at from their other sides too.
     """
 
     detector: Detector
@@ -128,6 +129,7 @@ class Pipeline:
     batch: int
     max_pixels: int
     scorer: QualityScorer = field(default_factory=lambda: MeasuredScorer(confidence=False))
+    upright: bool = True
 
     def detect(self, sources: Iterable[ImageSource], color: Color, largest: bool) -> Iterator[Outcome[Faces]]:
         """Faces of each source, in order; with ``largest`` at most one a source."""
@@ -147,14 +149,19 @@ class Pipeline:
         return self._run(sources, color, work)
 
     def analyze(
-        self, sources: Iterable[ImageSource], color: Color, largest: bool, quality: bool = False
+        self,
+        sources: Iterable[ImageSource],
+        color: Color,
+        largest: bool,
+        quality: bool = False,
+        upright: bool = True,
     ) -> Iterator[Outcome[Analysis]]:
         """Analysis of each source, in order; with ``largest`` of at most one face a source.
 
-        With ``quality``, photos that lie on a side or upside down are found out, and their faces are those of the
-        upright photo.
+        With ``quality`` and ``upright``, photos that lie on a side or upside down are found out, and their faces are
+        those of the upright photo; with ``quality`` alone, the faces are those found without it.
         """
-        return self._run(sources, color, lambda decoded: self._analyses(decoded, largest, quality))
+        return self._run(sources, color, lambda decoded: self._analyses(decoded, largest, quality, upright))
 
     def portray(
         self, sources: Iterable[ImageSource], color: Color, quality: bool = False
@@ -169,8 +176,13 @@ class Pipeline:
 
         return self._run(sources, color, work)
 
-    def _analyses(self, decoded: list[Decoded], largest: bool, quality: bool) -> list[Analysis | MienError]:
-        seen = self._upright(decoded, largest) if quality else [(faces, 0) for faces in self.find(decoded, largest)]
+    def _analyses(
+        self, decoded: list[Decoded], largest: bool, quality: bool, upright: bool = True
+    ) -> list[Analysis | MienError]:
+        if quality and upright:
+            seen = self._upright(decoded, largest)
+        else:
+            seen = [(faces, 0) for faces in self.find(decoded, largest)]
         cut = [self.cut(d, faces) for d, (faces, _) in zip(decoded, seen, strict=True)]
         templates = iter(self.embed([c for c in cut if isinstance(c, Chips)]))
         analyses: list[Analysis | MienError] = []
@@ -188,6 +200,8 @@ class Pipeline:
 
     def _upright(self, decoded: list[Decoded], largest: bool) -> list[tuple[Faces, int]]:
         """Each picture's faces, and the turn in degrees that makes it upright."""
+        if not self.upright:
+            return [(faces, 0) for faces in self.find(decoded, largest)]
         found = self.detector.detect([d.pixels for d in decoded], [d.picture.size_wh for d in decoded])
         seen = upright_faces(self.detector, [d.pixels for d in decoded], [d.reduction for d in decoded], found)
         return [(faces.largest() if largest else faces, turn) for faces, turn in seen]

@@ -10,7 +10,7 @@ from mien.embedding import Embedder
 from mien.errors import MienError
 from mien.galleries import Gallery, Searchable
 from mien.images import ImageSource
-from mien.matching.calibration import Calibration, find_calibration
+from mien.matching.calibration import Calibration
 from mien.quality import MeasuredScorer
 from mien.recognizer.calls import Analyzing, Detecting, Enrolling, Identifying
 from mien.recognizer.deciding import Decisions
@@ -38,7 +38,7 @@ class Recognizer:
 
     Args:
         settings: which models and how; None for ``Settings()``. Its calibration, or the one that is found for the
-            embedder's space, becomes the attribute ``calibration``: what scores mean, or None.
+            embedder's space, is the attribute ``calibration``: what scores mean, or None.
         detector: a detector of your own instead of the settings' one.
         embedder: an embedder of your own instead of the settings' one.
 
@@ -52,15 +52,19 @@ class Recognizer:
     def __init__(
         self, settings: Settings | None = None, *, detector: Detector | None = None, embedder: Embedder | None = None
     ) -> None:
-        self.settings = Settings() if settings is None else settings
+        self.settings = given = Settings() if settings is None else settings
         self._models = Models(self.settings)
         self.detector: Detector = self._models.detector() if detector is None else detector
         self.embedder: Embedder = self._models.embedder() if embedder is None else embedder
         scorer = MeasuredScorer(confidence=detector is None and self._models.detector_is_yunet)
-        self._limits = self.settings.quality_limits()
-        self._pipeline = Pipeline(self.detector, self.embedder, self.settings.batch, self.settings.max_pixels, scorer)
-        self.calibration: Calibration | None = find_calibration(self.space, self.settings.calibration)
-        self._decisions = Decisions(self.space, self.threshold, self.calibration)
+        self._limits = given.quality_limits()
+        self._pipeline = Pipeline(self.detector, self.embedder, given.batch, given.max_pixels, scorer, given.upright)
+        self._decisions = Decisions(self.space, self.threshold, given.calibration)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What scores mean, or None where nobody knows; the cache folder's is read on first use or by ``warmup``."""
+        return self._decisions.calibration
 
     @property
     def space(self) -> str:
@@ -97,6 +101,7 @@ class Recognizer:
             LicenseRefused: a model's license awaits the user's consent.
         """
         self._models.load()
+        _ = self.calibration  # a damaged one is found out now
         return self
 
     # A str fits both the overload for one image and that for a batch: the one image stands first, and wins.
@@ -146,15 +151,17 @@ class Recognizer:
         largest: bool = False,
         color: Color = "rgb",
         quality: bool = False,
+        upright: bool = True,
     ) -> object:
         """Faces, chips and templates of an image (``Analysis``) or of each image of a batch (a list).
 
         With ``quality``, their quality too, and photos that lie on a side or upside down are seen as if upright (see
-        ``assess``). The other arguments and the errors are those of ``detect``.
+        ``assess``); with ``upright=False`` they are seen as they lie, and all but the quality is what it is without.
+        The other arguments and the errors are those of ``detect``.
         """
 
         def analyses(sources: Iterable[ImageSource]) -> Iterator[Outcome[Analysis]]:
-            return self.iter_analyze(sources, largest=largest, color=color, quality=quality)
+            return self.iter_analyze(sources, largest=largest, color=color, quality=quality, upright=upright)
 
         return answer(source, errors, analyses)
 
@@ -187,10 +194,16 @@ class Recognizer:
         return self._pipeline.detect(sources, color, largest)
 
     def iter_analyze(
-        self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb", quality: bool = False
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        largest: bool = False,
+        color: Color = "rgb",
+        quality: bool = False,
+        upright: bool = True,
     ) -> Iterator[Outcome[Analysis]]:
         """Analysis of each image of a stream, in order, in constant memory; errors come as outcomes."""
-        return self._pipeline.analyze(sources, color, largest, quality)
+        return self._pipeline.analyze(sources, color, largest, quality, upright)
 
     def iter_assess(
         self, sources: Iterable[ImageSource], *, largest: bool = False, color: Color = "rgb"
@@ -324,9 +337,8 @@ class Recognizer:
             SpaceMismatch: the gallery holds templates of another space.
             GalleryError: the gallery could not store them.
         """
-        for ready in windows(
-            probes(self._pipeline, gallery, items, face, color, tags, self._limits), self.settings.batch
-        ):
+        found = probes(self._pipeline, gallery, items, face, color, tags, self._limits)
+        for ready in windows(found, self.settings.batch):
             yield from store(gallery, ready)
 
     @overload

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         calibration: a file that ``mien calibrate`` made, for the embedder's space; None for the one in the cache
             folder or, without it, the one that comes with mien.
         quality: what a face must be like to be enrolled: ``default``, ``strict``, ``off``, or limits of your own.
+        upright: whether quality and enrollment look at a photo that may not be upright from its other sides too.
         batch: images that go through the pipeline together.
         max_pixels: largest image that is decoded, in pixels.
 
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     threshold: float | None = Field(default=None, ge=-1, le=1)
     calibration: Path | None = None
     quality: QualityLimits | Literal["strict", "default", "off"] = "default"
+    upright: bool = True
     batch: int = Field(default=16, ge=1, le=4096)
     max_pixels: int = Field(default=100_000_000, ge=1)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.errors import BadCard
 from mien.geometry import similarity_transforms
-from mien.zoo.schema import Card, EmbeddingFacts, FileFacts, InputFacts, LicenseFacts, PartFacts, Point, fingerprint
+from mien.zoo.schema import Card, PartFacts, Point, fingerprint, parse_card
 
 __all__ = ["fuse"]
 
@@ -35,37 +35,48 @@ def fuse(
         description: one sentence; by default the parts' names and shares.
 
     Raises:
-        BadCard: fewer than two parts, one that is no embedder with a file of its own, or a share not above 0.
+        BadCard: fewer than two parts, one twice or no embedder with a file of its own, a share not above 0, a name or
+            a threshold that is none.
     """
     for card, share in parts:
         if card.embedding is None or card.parts:
             raise BadCard(f"{card.name}: expected an embedder with a file of its own, to be a part of {name}")
         if not share > 0 or math.isinf(share):
             raise BadCard(f"{card.name}: expected a share above 0, got {share}")
-    if len(parts) < 2:
-        raise BadCard(f"{name}: expected two or more parts, got {len(parts)}")
+    if len({card.file.sha256 for card, _ in parts}) < max(2, len(parts)):
+        raise BadCard(f"{name}: expected two or more parts, each once, got {[card.name for card, _ in parts]}")
     total = sum(share for _, share in parts)
-    facts = tuple(PartFacts(card=c.name, sha256=c.file.sha256, weight=round(share / total, 6)) for c, share in parts)
+    weights = [round(share / total, 6) for _, share in parts]
+    # Rounded shares may not add up to 1; a millionth more or less moves the largest the least.
+    largest = weights.index(max(weights))
+    weights[largest] = round(1 - sum(weights[:largest] + weights[largest + 1 :]), 6)
+    if not min(weights) > 0:
+        raise BadCard(f"{name}: expected shares of a millionth of their sum and more, got {[s for _, s in parts]}")
+    facts = tuple(
+        PartFacts(card=card.name, sha256=card.file.sha256, weight=weight)
+        for (card, _), weight in zip(parts, weights, strict=True)
+    )
     size, points = _frame([card for card, _ in parts])
     licenses = sorted({card.license.id for card, _ in parts})
-    embedding = EmbeddingFacts(
-        dimension=sum(card.embedding.dimension for card, _ in parts if card.embedding is not None),
-        points=points,
-        threshold=threshold,
-        threshold_note=note,
-    )
+    embedding = {
+        "dimension": sum(card.embedding.dimension for card, _ in parts if card.embedding is not None),
+        "points": points,
+        "threshold": threshold,
+        "threshold_note": note,
+    }
     told = description or "Fused: " + ", ".join(f"{part.weight:.2f} {part.card}" for part in facts)
-    return Card(
-        name=name,
-        task="embedder",
-        family="fused",
-        description=told,
-        file=FileFacts(sha256=fingerprint(facts, size, points)),
-        license=LicenseFacts(id=" AND ".join(licenses), commercial=all(c.license.commercial for c, _ in parts)),
-        input=InputFacts(size=size, color="rgb", mean=(0.0, 0.0, 0.0), scale=1.0),
-        embedding=embedding,
-        parts=facts,
-    )
+    tables = {
+        "name": name,
+        "task": "embedder",
+        "family": "fused",
+        "description": told,
+        "file": {"sha256": fingerprint(facts, size, points)},
+        "license": {"id": " AND ".join(licenses), "commercial": all(c.license.commercial for c, _ in parts)},
+        "input": {"size": size, "color": "rgb", "mean": [0.0, 0.0, 0.0], "scale": 1.0},
+        "embedding": embedding,
+        "parts": [part.model_dump() for part in facts],
+    }
+    return parse_card(tables, name)
 
 
 def _frame(cards: Sequence[Card]) -> tuple[int, tuple[Point, Point, Point, Point, Point]]:

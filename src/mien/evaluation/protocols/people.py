@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +43,18 @@ def read_people(path: Path, *, loose: bool = False) -> PeopleFolder:
         loose: where there are no folders in it, take each image for a person of its own.
 
     Raises:
-        BadInput: it is no folder, or holds no images in folders.
+        BadInput: it is no folder, holds no images in folders, or a folder in it cannot be read.
     """
     if not path.is_dir():
         raise BadInput(f"{path}: expected a folder, got {'a file' if path.exists() else 'nothing of that name'}")
     samples: list[Sample] = []
     owners: list[int] = []
     names: list[str] = []
-    for person in sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")):
+    try:
+        entries = [entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError as error:
+        _refuse(error)
+    for person in sorted(entries):
         found = _images(path, person)
         if found:
             samples += found
@@ -63,9 +68,13 @@ def read_people(path: Path, *, loose: bool = False) -> PeopleFolder:
     return PeopleFolder(str(path), tuple(samples), np.asarray(owners, np.int64), tuple(names))
 
 
+def _refuse(error: OSError) -> NoReturn:
+    raise BadInput(f"{error.filename}: expected a folder that can be read: {error.strerror}") from error
+
+
 def _images(root: Path, person: str) -> list[Sample]:
     found = []
-    for folder, inside, files in os.walk(root / person):
+    for folder, inside, files in os.walk(root / person, onerror=_refuse):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES:

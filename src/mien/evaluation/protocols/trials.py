@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -98,6 +99,10 @@ class PairProtocol:
     def digest(self) -> str:
         """16 hex digits that are equal for two runs over the same trials in the same order."""
         digest = hashlib.sha256("\0".join(sample.name for sample in self.samples).encode("utf-8", "surrogateescape"))
+        for sample in self.samples:
+            # In files of images, names are but numbers.
+            if isinstance(sample.source, bytes):
+                digest.update(hashlib.sha256(sample.source).digest())
         for array in (self.left, self.right, self.mated):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -178,8 +183,30 @@ def make_pairs(
         group_names=group_names,
         missing=missing,
         left_out=len(rows) - len(kept),
-        notes=tuple(notes),
+        notes=(*notes, *_doubts(kept, left, right, mated, identities)),
     )
+
+
+def _doubts(
+    rows: Sequence[PairRow],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    mated: NDArray[np.bool_],
+    identities: NDArray[np.int64],
+) -> list[str]:
+    """What is odd about pairs that are counted all the same."""
+    pairs = np.minimum(left, right) * len(identities) + np.maximum(left, right)
+    again = np.ones(len(rows), np.bool_)
+    again[np.unique(pairs, return_index=True)[1]] = False
+    return [
+        f"{what}: {int(odd.sum())}, as {Path(rows[int(odd.argmax())].where).name}; they are counted as they stand"
+        for what, odd in (
+            ("pairs that other lines have too", again),
+            ("pairs of an image with itself", left == right),
+            ("non-mated pairs of images that mated pairs connect", ~mated & (identities[left] == identities[right])),
+        )
+        if odd.any()
+    ]
 
 
 def _identities(

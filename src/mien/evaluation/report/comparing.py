@@ -12,7 +12,7 @@ from mien.evaluation.figures import Figure
 from mien.evaluation.report.page import render
 from mien.evaluation.report.pair_plots import det_plot, precision_plot, roc_plot
 from mien.evaluation.report.svg import require_packages
-from mien.evaluation.report.views import Tile, fact_lines, row
+from mien.evaluation.report.views import Cell, Grid, Tile, fact_lines, row
 from mien.evaluation.report.wording import PERCENT, percent, titled
 from mien.evaluation.uncertainty import Uncertainty
 
@@ -56,7 +56,7 @@ def comparison_report(comparisons: Sequence[RunComparison], uncertainty: Uncerta
 
     Args:
         comparisons: of one and the same first run with each other one.
-        uncertainty: how their intervals were made; the bands of the curves are made alike.
+        uncertainty: how their intervals were made; the bands of the curves are made alike, and their replicates told.
 
     Raises:
         BadInput: there is nothing compared, too many runs, or the first run is not the same in all.
@@ -86,7 +86,7 @@ def comparison_report(comparisons: Sequence[RunComparison], uncertainty: Uncerta
         tiles=[tile for k, found in enumerate(comparisons, 1) for tile in _tiles(found, labels[0][0], labels[k][0])],
         source=f"{first.name}, {len(pairs):,} pairs, trials {first.digest} · {' · '.join(labels)}",
         plots=[
-            det_plot(trials, replicates=how.replicates, seed=how.seed, level=how.level),
+            det_plot(trials, how),
             roc_plot(trials),
             precision_plot(trials),
         ],
@@ -96,7 +96,9 @@ def comparison_report(comparisons: Sequence[RunComparison], uncertainty: Uncerta
             for k, found in enumerate(rows, 1)
         ],
         groups=None,
-        tables=[],
+        tables=[
+            grid for k, found in enumerate(comparisons, 1) for grid in _fold_grids(found, labels[0][0], labels[k][0])
+        ],
         quality_cut=None,
         worst=[],
         faces=False,
@@ -105,7 +107,7 @@ def comparison_report(comparisons: Sequence[RunComparison], uncertainty: Uncerta
             ("people", f"{people:,}"),
             ("bootstrap", f"{how.replicates} replicates over people, seed {how.seed}, level {how.level:g}"),
         ],
-        notes=[],
+        notes=list(dict.fromkeys(note for found in comparisons for note in found.notes)),
         acquisition=None,
         setups=[
             (label, [("file", Path(run.path).name), *fact_lines(run.facts)])
@@ -134,6 +136,24 @@ def _row(line: ComparedFigure, a: str, b: str) -> _Row:
         {"A": a, "B": b}.get(line.better, line.better),
         line.note,
     )
+
+
+def _fold_grids(found: RunComparison, a: str, b: str) -> list[Grid]:
+    folds = found.folds
+    if folds is None:
+        return []
+    rows = tuple(
+        (
+            str(number + 1),
+            (Cell(percent(x), x), Cell(percent(y), y), Cell(f"{100 * (x - y):+.2f}", x - y)),
+        )
+        for number, x, y in zip(folds.folds.tolist(), folds.a.tolist(), folds.b.tolist(), strict=True)
+    )
+    note = (
+        f"Difference in percentage points: {100 * folds.mean:+.2f} ± {100 * folds.standard_error:.2f}, mean and "
+        f"standard error over folds; paired t-test p {_likelihood(folds.p, sign='= ')}."
+    )
+    return [Grid(f"Accuracy by fold, {a} and {b}", "Fold", (a, b, "Difference"), rows, (note,))]
 
 
 def _likelihood(p: float, *, sign: str = "") -> str:

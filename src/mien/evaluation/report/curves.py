@@ -10,6 +10,7 @@ from mien.errors import BadInput
 from mien.evaluation.bootstrap import bootstrap_many
 from mien.evaluation.comparisons import Comparisons, ScoreArray
 from mien.evaluation.rates import ErrorRates
+from mien.evaluation.uncertainty import Uncertainty
 
 __all__ = ["Band", "det_band", "det_points", "precision_points", "thinned"]
 
@@ -61,25 +62,30 @@ def precision_points(rates: ErrorRates) -> tuple[ScoreArray, ScoreArray]:
     return thinned(recall[found][::-1], precision[found][::-1])
 
 
-def det_band(comparisons: Comparisons, *, replicates: int, seed: int, level: float) -> Band | None:
+def det_band(comparisons: Comparisons, uncertainty: Uncertainty) -> Band | None:
     """FNMR's interval at false match rates from one false match on, by the bootstrap over people.
 
     Args:
         comparisons: the trials.
-        replicates: of the bootstrap; fewer than 2 give no band.
-        seed: of its random numbers.
-        level: of the intervals.
+        uncertainty: how intervals are made; fewer than 2 replicates give no band.
 
     Returns:
         The band, or None where people are too few to draw from.
     """
-    if replicates < 2:
+    if uncertainty.replicates < 2:
         return None
     rates = ErrorRates.of(comparisons)
     asked = np.logspace(-np.log10(rates.non_mated), 0, _BAND_POINTS)
     statistics = {f"{k}": partial(ErrorRates.fnmr_at_fmr, rate=min(float(r), 1.0)) for k, r in enumerate(asked)}
     try:
-        found = bootstrap_many(comparisons, statistics, replicates=replicates, seed=seed, level=level)
+        found = bootstrap_many(
+            comparisons,
+            statistics,
+            replicates=uncertainty.replicates,
+            seed=uncertainty.seed,
+            level=uncertainty.level,
+            progress=uncertainty.told,
+        )
     except BadInput:
         return None
     ends = [found[f"{k}"] for k in range(len(asked))]

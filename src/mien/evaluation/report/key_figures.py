@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 from mien.evaluation.figures import Figure
 from mien.evaluation.report.views import Tile, row
-from mien.evaluation.report.wording import percent
+from mien.evaluation.report.wording import PERCENT, percent, shown
 from mien.evaluation.results import OpenSetResults, PairResults
 
 __all__ = ["open_set_lead", "open_set_tiles", "pair_lead", "pair_tiles"]
 
 _LABELS = {
-    "tmr_at_fmr_1e-3": "recognized at FMR 0.1 % (TMR)",
-    "tmr_at_fmr_1e-2": "recognized at FMR 1 % (TMR)",
+    "tmr_at_fmr_1e-3": f"recognized at FMR 0.1{PERCENT} (TMR)",
+    "tmr_at_fmr_1e-2": f"recognized at FMR 1{PERCENT} (TMR)",
     "fnmr_operating": "missed at the operating threshold (FNMR)",
     "eer": "equal error rate (EER)",
     "accuracy": "accuracy over folds",
     "auc": "area under the ROC (AUC)",
     "fnmr_default": "missed at the model's own threshold (FNMR)",
     "fta": "images without a template (FTA)",
-    "tpir_at_fpir_1e-2": "found at FPIR 1 % (TPIR)",
-    "tpir_at_fpir_1e-1": "found at FPIR 10 % (TPIR)",
+    "tpir_at_fpir_1e-2": f"found at FPIR 1{PERCENT} (TPIR)",
+    "tpir_at_fpir_1e-1": f"found at FPIR 10{PERCENT} (TPIR)",
     "rank_1": "right person first (rank 1)",
     "fnir_default": "not found at the model's own threshold (FNIR)",
     "fpir_default": "strangers with a candidate there (FPIR)",
@@ -46,8 +46,8 @@ def pair_lead(results: PairResults) -> str:
     if match is None or miss is None:
         return ""
     return (
-        f"At threshold {results.threshold:.4f}, {percent(match)} of the comparisons of different people match, and "
-        f"{percent(miss)} of those of one person do not."
+        f"At threshold {shown(results.threshold, 'score')}, {percent(match)} of the comparisons of different people "
+        f"match, and {percent(miss)} of those of one person do not."
     )
 
 
@@ -58,8 +58,8 @@ def open_set_lead(results: OpenSetResults) -> str:
         return ""
     return (
         f"In a gallery of {results.trials.gallery_size:,} people, at the model's own threshold "
-        f"{results.run.default_threshold:.4f}, {percent(1 - miss)} of the searches for them name the right person "
-        f"first, and {percent(alarm)} of the searches for strangers name somebody."
+        f"{shown(results.run.default_threshold, 'score')}, {percent(1 - miss)} of the searches for them name the right "
+        f"person first, and {percent(alarm)} of the searches for strangers name somebody."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +20,7 @@ from mien.evaluation.report.svg import require_packages
 from mien.evaluation.report.views import (
     Cell,
     Grid,
-    cross_grid,
+    cross_grids,
     equity_rows,
     fact_lines,
     grouped_rows,
@@ -29,6 +30,7 @@ from mien.evaluation.report.views import (
 from mien.evaluation.report.wording import short_percent, shown, titled
 from mien.evaluation.report.worst import open_set_couples, pair_couples
 from mien.evaluation.results import OpenSetResults, PairResults
+from mien.evaluation.uncertainty import Uncertainty
 from mien.matching.calibration import Calibration
 
 __all__ = ["open_set_report", "pair_report", "render"]
@@ -36,23 +38,31 @@ __all__ = ["open_set_report", "pair_report", "render"]
 _MOST_FAILURES = 50
 
 
-def pair_report(results: PairResults, *, calibration: Calibration | None = None, faces: bool = True) -> str:
+def pair_report(
+    results: PairResults,
+    *,
+    calibration: Calibration | None = None,
+    faces: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> str:
     """The report of a 1:1 evaluation.
 
     Args:
         results: what was measured.
         calibration: what scores of the space mean, or None to leave its reliability out.
         faces: with the images of the worst comparisons and the names of samples; without, samples go by number.
+        progress: called with the number of replicates drawn for bands since the last call.
 
     Raises:
         MissingExtra: jinja2, matplotlib or, for the reliability, scikit-learn is not installed.
     """
     require_packages()
     protocol, run, comparisons = results.protocol, results.run, results.comparisons
+    how = Uncertainty(run.replicates, run.seed, run.level, progress)
     marks = [Mark("operating threshold", results.threshold)]
     alone = [("", comparisons)]
     plots = [
-        det_plot(alone, replicates=run.replicates, seed=run.seed, level=run.level, threshold=results.threshold),
+        det_plot(alone, how, threshold=results.threshold),
         score_plot(comparisons, marks),
         roc_plot(alone),
         precision_plot(alone),
@@ -71,7 +81,7 @@ def pair_report(results: PairResults, *, calibration: Calibration | None = None,
         found = results.differentials
         groups = {
             "table": grouped_table(found),
-            "cross": cross_grid(found),
+            "cross": cross_grids(found),
             "equity": equity_rows(found),
             "plot": group_plot(found),
         }
@@ -214,15 +224,13 @@ def _fold_grid(results: PairResults) -> Grid:
 
 
 def _split_grid(results: OpenSetResults) -> Grid:
-    names = [f.name for f in results.splits[0].figures if f.unit == "rate"]
+    # A split whose gallery is smaller, as somebody could not be enrolled, may lack a rank that others have.
+    names = list(dict.fromkeys(f.name for split in results.splits for f in split.figures if f.unit == "rate"))
     rows = []
     for split in results.splits:
-        found = {figure.name: figure for figure in split.figures}
-        cells = [
-            Cell("–" if found[n].value is None else shown(found[n].value, "rate"), found[n].value)
-            for n in names
-            if n in found
-        ]
+        found = {figure.name: figure.value for figure in split.figures}
+        values = [found.get(name) for name in names]
+        cells = [Cell("–" if value is None else shown(value, "rate"), value) for value in values]
         rows.append((str(split.number + 1), tuple(cells)))
     return Grid(
         "By split",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from mien.evaluation.rates import ErrorRates
 from mien.evaluation.report.curves import det_band, det_points, precision_points, thinned
 from mien.evaluation.report.drawing import Frame, GroupDots, Line, Mark, draw_dots, draw_histogram, draw_lines
 from mien.evaluation.report.svg import Plot
-from mien.evaluation.report.wording import percent, short_percent
+from mien.evaluation.report.wording import percent, short_percent, shown
+from mien.evaluation.uncertainty import Uncertainty
 
 __all__ = ["det_plot", "discard_plot", "group_plot", "precision_plot", "roc_plot", "score_plot"]
 
@@ -35,29 +37,22 @@ _LEAST_TOP = 1e-3
 
 
 def det_plot(
-    runs: Sequence[tuple[str, Comparisons]],
-    *,
-    replicates: int,
-    seed: int,
-    level: float,
-    threshold: float | None = None,
+    runs: Sequence[tuple[str, Comparisons]], uncertainty: Uncertainty, *, threshold: float | None = None
 ) -> Plot:
     """FNMR over FMR on logarithmic axes, with a band of confidence.
 
     Args:
         runs: a label and the trials of each.
-        replicates: of the bootstrap, at most 200 of which are drawn for a band; 0 for none.
-        seed: of its random numbers.
-        level: of the band.
+        uncertainty: how a band is made; at most 200 replicates are drawn for it.
         threshold: the operating threshold, to be pointed out on the first run's curve.
     """
     most = max(_FEWEST_REPLICATES, _MOST_WEIGHED // max(1, len(runs[0][1])))
-    drawn = min(replicates, _BAND_REPLICATES, most)
+    drawn = min(uncertainty.replicates, _BAND_REPLICATES, most)
     lines, told, bands = [], [], 0
     made = [(label, trials.compared) for label, trials in runs]
     for label, trials in made:
         rates = ErrorRates.of(trials)
-        band = det_band(trials, replicates=drawn, seed=seed, level=level)
+        band = det_band(trials, replace(uncertainty, replicates=drawn))
         bands += band is not None
         x, y = det_points(rates)
         # Drawn on to the right end, where FNMR is 0 and cannot stand on a logarithmic axis.
@@ -68,7 +63,7 @@ def det_plot(
     floor = min(1 / ErrorRates.of(trials).mated for _, trials in made) / 2
     marks: tuple[Mark, ...] = ()
     if threshold is not None and first.fmr(threshold) > 0 and first.fnmr(threshold) > 0:
-        marks = (Mark(f"operating threshold {threshold:.4f}", first.fmr(threshold), first.fnmr(threshold)),)
+        marks = (Mark(f"operating threshold {shown(threshold, 'score')}", first.fmr(threshold), first.fnmr(threshold)),)
     frame = Frame(
         "false match rate",
         "false non-match rate",
@@ -79,7 +74,7 @@ def det_plot(
         marks=marks,
         few_below=_RULE_OF_30 / first.non_mated,
     )
-    note = f"Band: {short_percent(level)} interval, {drawn} replicates over people. " if bands else ""
+    note = f"Band: {short_percent(uncertainty.level)} interval, {drawn} replicates over people. " if bands else ""
     return draw_lines(
         "det",
         "Detection error trade-off (DET)",
@@ -146,7 +141,7 @@ def score_plot(comparisons: Comparisons, thresholds: Sequence[Mark]) -> Plot:
     """How the scores of both kinds are spread, with thresholds."""
     mated, non_mated = comparisons.mated_scores, comparisons.non_mated_scores
     middle = [float(np.median(found)) for found in (mated, non_mated)]
-    marks = ", ".join(f"{mark.label} {mark.x:.4f}" for mark in thresholds)
+    marks = ", ".join(f"{mark.label} {shown(mark.x, 'score')}" for mark in thresholds)
     return draw_histogram(
         "scores",
         "Scores",
@@ -181,7 +176,7 @@ def discard_plot(curve: DiscardCurve) -> Plot:
         frame,
         lines,
         description=f"FNMR {told}.",
-        caption=f"Worst quality first, at the fixed threshold {curve.threshold:.4f}. Lower is better.",
+        caption=f"Worst quality first, at the fixed threshold {shown(curve.threshold, 'score')}. Lower is better.",
     )
 
 
@@ -207,7 +202,7 @@ def group_plot(found: Differentials) -> Plot | None:
         "Error rates of groups",
         panels,
         description=f"{told}.",
-        caption=f"Within each group at one threshold for all, {found.threshold:.4f}, with intervals.",
+        caption=f"Within each group at one threshold for all, {shown(found.threshold, 'score')}, with intervals.",
     )
 
 

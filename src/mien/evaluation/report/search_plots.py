@@ -12,7 +12,7 @@ from mien.evaluation.identification import OpenSetTrials
 from mien.evaluation.report.curves import thinned
 from mien.evaluation.report.drawing import Frame, Line, Mark, draw_histogram, draw_lines
 from mien.evaluation.report.svg import Plot
-from mien.evaluation.report.wording import percent, short_percent
+from mien.evaluation.report.wording import percent, short_percent, shown
 from mien.evaluation.searches import Searches
 
 __all__ = ["open_set_plots"]
@@ -56,7 +56,7 @@ def _tpir_plot(trials: OpenSetTrials, splits: Sequence[OpenSetTrials], threshold
     marks: tuple[Mark, ...] = ()
     if trials.fpir(threshold) > 0:
         at = 1 - trials.fnir(threshold, 1)
-        marks = (Mark(f"model's threshold {threshold:.4f}", trials.fpir(threshold), at),)
+        marks = (Mark(f"model's threshold {shown(threshold, 'score')}", trials.fpir(threshold), at),)
     frame = Frame(
         "false positive identification rate",
         "true positive identification rate",

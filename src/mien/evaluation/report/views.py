@@ -22,7 +22,7 @@ __all__ = [
     "Row",
     "Tile",
     "cell",
-    "cross_grid",
+    "cross_grids",
     "equity_rows",
     "fact_lines",
     "grouped_rows",
@@ -160,7 +160,8 @@ def slice_grids(slices: Sequence[Slice]) -> list[Grid]:
                 for part in parts
                 if tuple(figure.name for figure in part.figures) == names
             ]
-            grids.append(Grid(f"By {kind}", "Part", tuple(titled(name) for name in names), tuple(rows)))
+            columns = tuple(titled(name).removesuffix(" comparisons") for name in names)
+            grids.append(Grid(f"By {kind}", "Part", columns, tuple(rows)))
     return grids
 
 
@@ -178,21 +179,28 @@ def grouped_table(found: Differentials) -> Grid:
     )
 
 
-def cross_grid(found: Differentials) -> Grid:
-    """FMR of a sample of one group with one of another."""
-    rows = [
-        (
-            name,
-            tuple(
-                Cell("–" if not count else shown(rate, "rate"), finite(rate))
-                for rate, count in zip(rates, counts, strict=True)
-            ),
-        )
-        for name, rates, counts in zip(
-            found.names, found.cross_fmr.tolist(), found.cross_non_mated.tolist(), strict=True
-        )
-    ]
-    return Grid("False match rate across groups", "Group", found.names, tuple(rows))
+def cross_grids(found: Differentials) -> list[Grid]:
+    """FMR of a sample of one group with one of another; FNMR too, where people have samples in several groups."""
+    grids: list[Grid] = []
+    for title, rates, counts in (
+        ("False match rate across groups", found.cross_fmr, found.cross_non_mated),
+        ("False non-match rate across groups", found.cross_fnmr, found.cross_mated),
+    ):
+        if grids and counts.sum() == counts.trace():
+            continue
+        rows = [
+            (
+                name,
+                tuple(
+                    Cell(shown(rate, "rate"), finite(rate), f"{count:,}") if count else Cell("–")
+                    for rate, count in zip(of_group, trials, strict=True)
+                ),
+            )
+            for name, of_group, trials in zip(found.names, rates.tolist(), counts.tolist(), strict=True)
+        ]
+        note = "Below each rate, how many comparisons it is of; whichever sample stands first."
+        grids.append(Grid(title, "Group", found.names, tuple(rows), (note,)))
+    return grids
 
 
 def equity_rows(found: Differentials) -> list[Row]:

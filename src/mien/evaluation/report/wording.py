@@ -102,13 +102,20 @@ def shown(value: float | None, unit: str) -> str:
         return f"{value:,.0f}"
     if unit == "rate":
         return percent(value)
-    return f"{value:.4f}" if unit == "score" else f"{value:.3g}"
+    if unit == "score":
+        # To the last digit: applied as it stands here, a threshold gives the rates beside it.
+        return f"{value:.4f}" if round(value, 4) == value else repr(float(value))
+    return f"{value:.3g}"
 
 
 def span(interval: Interval | None, unit: str = "rate") -> str:
     """An interval in few words, empty for none."""
     if interval is None:
         return ""
-    low, high = (shown(end, unit) if math.isfinite(end) else "∞" for end in (interval.low, interval.high))
+    low, high = (_end(end, unit) if math.isfinite(end) else "∞" for end in (interval.low, interval.high))
     both = high.endswith(PERCENT) and "·" not in low
     return f"{low.removesuffix(PERCENT) if both else low} to {high}"
+
+
+def _end(value: float, unit: str) -> str:
+    return f"{value:.4f}" if unit == "score" else shown(value, unit)

@@ -9,6 +9,7 @@ import numpy as np
 from mien.evaluation.protocols import Sample
 from mien.evaluation.report.thumbnails import Thumbnails
 from mien.evaluation.report.views import Couple, Face
+from mien.evaluation.report.wording import shown
 from mien.evaluation.results import OpenSetResults, PairResults
 
 __all__ = ["Worst", "open_set_couples", "pair_couples"]
@@ -45,7 +46,9 @@ def pair_couples(results: PairResults, *, faces: bool) -> list[Worst]:
             )
             for k, score in results.worst(_COUNT, mated=mated)
         )
-        found.append(Worst(title, f"{about}; errors are those at the operating threshold {limit:.4f}.", couples))
+        found.append(
+            Worst(title, f"{about}; errors are those at the operating threshold {shown(limit, 'score')}.", couples)
+        )
     return found
 
 
@@ -74,11 +77,11 @@ def open_set_couples(results: OpenSetResults, *, faces: bool) -> list[Worst]:
     )
     missed = []
     for (probe, mate), (score, rank, top) in sorted(misses.items(), key=lambda item: item[1][0])[:_COUNT]:
-        shown = [show.face(probe, "probe"), show.face(mate, "mate")]
+        parts = [show.face(probe, "probe"), show.face(mate, "mate")]
         if rank != 1 and top >= 0:
-            shown.append(show.face(top, "found instead"))
-        missed.append(Couple(tuple(shown), score, rank != 1 or score < limit, f"mate at rank {rank}"))
-    at = f"errors are those at the model's own threshold {limit:.4f}"
+            parts.append(show.face(top, "found instead"))
+        missed.append(Couple(tuple(parts), score, rank != 1 or score < limit, f"mate at rank {rank}"))
+    at = f"errors are those at the model's own threshold {shown(limit, 'score')}"
     return [
         Worst("Worst false alarms", f"Strangers and who was found for them, highest scores first; {at}.", strangers),
         Worst("Worst misses", f"Probes and their enrolled mates, lowest scores first; {at}.", tuple(missed)),

@@ -5,7 +5,7 @@ one instance of n threads against n instances of one, ``plot`` draws that.
 """
 
 from mien.evaluation.speed.cold_start import ColdStart, measure_cold_start
-from mien.evaluation.speed.plot import plot_scaling
+from mien.evaluation.speed.plot import plot_scaling, require_plot
 from mien.evaluation.speed.scaling import Way, measure_scaling
 from mien.evaluation.speed.scenes import Scene, compose, scene_of
 from mien.evaluation.speed.steps import STEPS, SceneTimes, measure_scene, measure_search
@@ -24,6 +24,7 @@ __all__ = [
     "measure_scene",
     "measure_search",
     "plot_scaling",
+    "require_plot",
     "scene_of",
     "time_calls",
 ]

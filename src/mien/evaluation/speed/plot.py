@@ -8,11 +8,29 @@ from pathlib import Path
 from mien.errors import MissingExtra, OutputError
 from mien.evaluation.speed.scaling import Way
 
-__all__ = ["plot_scaling"]
+__all__ = ["plot_scaling", "require_plot"]
 
+_FORMATS = (".png", ".svg", ".pdf")
 _SIZE_INCHES = (7.0, 4.6)
 _LABELS = {"threads": "one instance of n threads", "instances": "n instances of one thread"}
 _COLORS = {"threads": "#1f5fa8", "instances": "#c2571a"}
+
+
+def require_plot(path: Path) -> None:
+    """Check that a plot can be drawn into a file, before minutes are spent on its figures; makes nothing.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: the file's folder does not exist, or its name says no format that can be drawn.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("plots need matplotlib: pip install 'mien[evaluate]'") from error
+    if path.suffix.lower() not in _FORMATS:
+        raise OutputError(f"{path}: expected a name that ends in {', '.join(_FORMATS)}, got {path.suffix!r}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise OutputError(f"{path}: expected a file in a folder that exists")
 
 
 def plot_scaling(ways: Sequence[Way], path: Path, *, title: str) -> None:
@@ -22,10 +40,9 @@ def plot_scaling(ways: Sequence[Way], path: Path, *, title: str) -> None:
         MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("plots need matplotlib: pip install 'mien[evaluate]'") from error
+    require_plot(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     axes = figure.add_subplot()
     single = [way for way in ways if way.n == 1]
