@@ -36,6 +36,7 @@ check: $(VENV)/.dev  ## lint, types, house rules
 	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/galleries/conftest.py
+	$(BIN)/mypy tests/training/conftest.py
 	$(BIN)/python -m pytest -q tests/test_house_rules.py
 
 format: $(VENV)/.dev  ## format the code

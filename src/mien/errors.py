@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadCard",
+    "BadCheckpoint",
     "BadGallery",
     "BadImage",
     "BadInput",
     "BadKey",
+    "BadPack",
     "BadSettings",
     "CacheError",
     "CalibrationNotFound",
@@ -33,11 +35,14 @@ __all__ = [
     "NoFace",
     "OutputError",
     "QualityRefused",
+    "RankLost",
     "RuntimeFailed",
     "SampleNotFound",
     "SeveralFaces",
     "SpaceMismatch",
     "TemplateNotFound",
+    "TrainingDiverged",
+    "WorkerLost",
 ]
 
 
@@ -209,3 +214,33 @@ class KeyMissing(GalleryError):
     """An encrypted gallery was opened without its key, or the key's file cannot be read."""
 
     code = "key_missing"
+
+
+class BadPack(MienError):
+    """A pack of training images, or the index of one, is damaged or is none."""
+
+    code = "bad_pack"
+
+
+class BadCheckpoint(MienError):
+    """A checkpoint of a training run is damaged, incomplete or of other weights."""
+
+    code = "bad_checkpoint"
+
+
+class TrainingDiverged(MienError):
+    """A loss is not finite; the run stopped and kept the batch."""
+
+    code = "training_diverged"
+
+
+class RankLost(MienError):
+    """Another process of a distributed training run has died, hangs, or never came."""
+
+    code = "rank_lost"
+
+
+class WorkerLost(MienError):
+    """A process that works for this one ended before its work was done."""
+
+    code = "worker_lost"

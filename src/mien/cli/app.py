@@ -9,15 +9,19 @@ import typer
 
 from mien.cli.bench import bench
 from mien.cli.calibrate import calibrate
+from mien.cli.classify import classify
+from mien.cli.data import data_app
 from mien.cli.demo import demo
 from mien.cli.detect import detect
 from mien.cli.embed import embed
 from mien.cli.enroll import enroll
 from mien.cli.evaluate import evaluate
+from mien.cli.export import export
 from mien.cli.gallery import gallery
 from mien.cli.identify import identify
 from mien.cli.models import models
 from mien.cli.quality import quality
+from mien.cli.train import train
 from mien.cli.usage import PlainCommand
 from mien.cli.verify import verify
 
@@ -29,11 +33,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, detect, verify, enroll, identify, quality, embed, calibrate, bench):
+for _command in (demo, detect, verify, enroll, identify, classify, quality, embed, calibrate, bench, export):
     app.command(cls=PlainCommand)(_command)
 app.add_typer(evaluate)
 app.add_typer(models)
 app.add_typer(gallery)
+app.add_typer(data_app)
+app.add_typer(train)
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.command import command
+from mien.cli.models_profile import profile
 from mien.cli.output import Output
 from mien.cli.records import Record
 from mien.cli.usage import PlainCommand
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 models = typer.Typer(name="models", no_args_is_help=True, help="Models: what there is, their licenses and their files.")
+models.command(cls=PlainCommand)(profile)
 
 AcceptOption = Annotated[
     bool,

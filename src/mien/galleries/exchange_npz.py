@@ -7,14 +7,11 @@ UTF-8, ``[["name", ["tag", …]], …]``, and ``metadata`` is JSON too: space, c
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
@@ -24,12 +21,13 @@ from numpy.typing import NDArray
 from mien.errors import BadInput
 from mien.galleries.exchange_rows import Block, FileFacts
 from mien.galleries.private_files import replacing_private
+from mien.matching.array_files import read_json, read_member, reading_archive, write_json, write_member
 
 __all__ = ["NumpyTemplates", "write_npz"]
 
 _LAYOUT = 1
 _VECTORS = "vectors.npy"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_EXPECTED = "an .npz file that mien gallery export made"
 
 
 def write_npz(path: str, facts: FileFacts, blocks: Iterator[Block]) -> Iterator[int]:
@@ -57,8 +55,6 @@ def write_npz(path: str, facts: FileFacts, blocks: Iterator[Block]) -> Iterator[
         ids, identity, created, mapped = (_column(columns, k, dtype) for k, dtype in enumerate(dtypes))
         told = {"layout": _LAYOUT, "space": facts.space, "codec": facts.codec}
         small: dict[str, NDArray[Any]] = {
-            "metadata": _text(told),
-            "identities": _text(list(zip(places, tags, strict=True))),
             "template_ids": ids,
             "identity": identity,
             "created": created,
@@ -66,9 +62,10 @@ def write_npz(path: str, facts: FileFacts, blocks: Iterator[Block]) -> Iterator[
         }
         vectors.seek(0)
         with zipfile.ZipFile(temporary, "w") as file:
+            write_json(file, "metadata", told)
+            write_json(file, "identities", list(zip(places, tags, strict=True)))
             for name, array in small.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    npy.write_array(member, array, allow_pickle=False)
+                write_member(file, name, array)
             with file.open(_VECTORS, "w", force_zip64=True) as member:
                 shape = {"descr": "<f4", "fortran_order": False, "shape": (len(ids), facts.dimension)}
                 npy.write_array_header_1_0(member, shape)
@@ -77,10 +74,6 @@ def write_npz(path: str, facts: FileFacts, blocks: Iterator[Block]) -> Iterator[
 
 def _column(columns: list[tuple[NDArray[Any], ...]], place: int, dtype: type) -> NDArray[Any]:
     return np.concatenate([np.empty(0, dtype), *(column[place].astype(dtype) for column in columns)])
-
-
-def _text(value: object) -> NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(value, ensure_ascii=False).encode(), np.uint8)
 
 
 class NumpyTemplates:
@@ -99,14 +92,14 @@ class NumpyTemplates:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with self._opened() as file:
-            told = json.loads(_array(file, "metadata").tobytes())
+        with reading_archive(self.path, _EXPECTED) as file:
+            told = read_json(file, "metadata")
             if not isinstance(told, dict) or told.get("layout") != _LAYOUT:
                 raise BadInput(f"{path}: expected layout {_LAYOUT}; a newer version of mien made this file")
-            listed = json.loads(_array(file, "identities").tobytes())
+            listed = read_json(file, "identities")
             self._names = [(str(name), _several(tags, path)) for name, tags in listed]
-            self._ids, self._identity = _array(file, "template_ids"), _array(file, "identity")
-            self._created, self._mapped = _array(file, "created"), _array(file, "mapped")
+            self._ids, self._identity = read_member(file, "template_ids"), read_member(file, "identity")
+            self._created, self._mapped = read_member(file, "created"), read_member(file, "mapped")
             with file.open(_VECTORS) as member:
                 count, dimension = _header(member)
             columns = (self._ids, self._identity, self._created, self._mapped)
@@ -116,26 +109,13 @@ class NumpyTemplates:
                 raise BadInput(f"{path}: expected identities 0 to {len(self._names) - 1}, found others")
             self.facts = FileFacts(str(told["space"]), dimension, told["codec"], count)
 
-    @contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
-        try:
-            with zipfile.ZipFile(self.path) as file:
-                yield file
-        except BadInput:
-            raise
-        except _UNREADABLE as error:
-            reason = "expected an .npz file that mien gallery export made, got another one or a damaged one"
-            if isinstance(error, OSError) and error.errno is not None:
-                reason = f"cannot be read: {os.strerror(error.errno)}"
-            raise BadInput(f"{self.path}: {reason}") from error
-
     def blocks(self, rows: int) -> Iterator[Block]:
         """The templates in the file's order, at most ``rows`` at a time.
 
         Raises:
             BadInput: the file is damaged.
         """
-        with self._opened() as file, file.open(_VECTORS) as member:
+        with reading_archive(self.path, _EXPECTED) as file, file.open(_VECTORS) as member:
             count, dimension = _header(member)
             for start in range(0, count, rows):
                 part = slice(start, min(start + rows, count))
@@ -158,11 +138,6 @@ def _several(tags: object, path: str) -> tuple[str, ...]:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise BadInput(f"{path}: expected a list of text for the tags of an identity, got {tags!r:.40}")
     return tuple(tags)
-
-
-def _array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with file.open(f"{name}.npy") as member:
-        return np.asarray(npy.read_array(member, allow_pickle=False))
 
 
 def _header(member: IO[bytes]) -> tuple[int, int]:

@@ -7,6 +7,8 @@
 - ``search``: ``Snapshot``, an index at one moment, which is what is searched.
 - ``native``: the scan in C (``kernels/``); ``ranking`` and ``shortlist``: the same in NumPy.
 - ``mapping``: from one embedding space to another.
+- ``classifier``: who of a closed set of people a face shows, or that it is a stranger.
+- ``array_files``: arrays and facts in one file, for both.
 - ``calibration``: what a score means, as a probability and as a threshold; ``calibration_fit`` finds it out, from
   ``calibration_pairs``, with ``calibration_thresholds``.
 """

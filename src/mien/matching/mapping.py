@@ -7,11 +7,7 @@ templates by a linear map. It loses accuracy, how much depends on the two models
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -19,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import BadInput, OutputError
+from mien.errors import BadInput
+from mien.matching.array_files import load_arrays, save_arrays
 from mien.matching.mapping_loss import MapLoss, MatchRate, match_rate
 from mien.types import FloatArray, Templates
 
@@ -35,8 +32,6 @@ _FEWEST_PEOPLE = 10
 _VALIDATION_FMR = 0.01
 _DIGEST_DIGITS = 16
 _ARRAYS = ("matrix", "source_mean", "target_mean")
-# What NumPy and zipfile raise for files that are none of theirs or are damaged.
-_UNREADABLE = (ValueError, KeyError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,15 +102,8 @@ class SpaceMap:
             OutputError: the file cannot be written.
         """
         facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ARRAYS}
-        text = json.dumps({"format": _FORMAT, **facts, "loss": asdict(self.loss)})
-        buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        np.savez(buffer, metadata=np.frombuffer(text.encode(), np.uint8), **arrays)
-        try:
-            with open(path, "wb") as file:
-                file.write(buffer.getvalue())
-        except OSError as error:
-            raise OutputError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+        save_arrays(path, _FORMAT, {**facts, "loss": asdict(self.loss)}, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SpaceMap:
@@ -124,27 +112,11 @@ class SpaceMap:
         Raises:
             BadInput: there is no such file, it is something else, or it is damaged.
         """
-        where = os.fspath(path)
-        expected = f"{where}: expected a map that mien gallery fit-map made"
-        try:
-            with open(where, "rb") as handle:
-                file = np.load(handle, allow_pickle=False)
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise BadInput(f"{expected}, got a single array")
-                facts = json.loads(file["metadata"].tobytes())
-                arrays = {name: file[name] for name in _ARRAYS}
-        except OSError as error:
-            raise BadInput(f"{expected}: {error.strerror if error.strerror else 'it is no NumPy file'}") from error
-        except BadInput:
-            raise
-        except _UNREADABLE as error:
-            raise BadInput(f"{expected}, got another file, or a damaged one") from error
-        if not isinstance(facts, dict) or facts.pop("format", None) != _FORMAT:
-            raise BadInput(f"{where}: expected {_FORMAT!r}, got another kind of file, or of a newer version")
+        facts, arrays = load_arrays(path, _FORMAT, _ARRAYS, expected="a map that mien gallery fit-map made")
         try:
             return cls(**{**facts, **arrays, "loss": _loss(facts["loss"])})
         except (TypeError, KeyError, ValueError) as error:
-            raise BadInput(f"{where}: the map is damaged: {error}") from error
+            raise BadInput(f"{os.fspath(path)}: the map is damaged: {error}") from error
 
 
 def fit_map(old: Templates, new: Templates, people: Sequence[str], *, seed: int = 0, fmr: float = 1e-3) -> SpaceMap:

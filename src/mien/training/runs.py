@@ -1,0 +1,178 @@
+"""A run's folder: what is in it, and who may write there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mien.errors import BadCheckpoint, BadSettings, MienError, OutputError
+from mien.training.checkpoints import Checkpoint, latest, read_checkpoint
+from mien.training.data.loader import Batch
+from mien.training.logs import RunLog
+from mien.training.ranks import Ranks
+from mien.training.settings import TrainingSettings
+from mien.training.settings_files import differences, read_settings, write_settings
+
+__all__ = ["RunFolder", "Trained", "read_run"]
+
+SETTINGS, RESULT, BEST = "settings.toml", "result.json", "best"
+_WEIGHTS = "weights.pt"
+_SKIPPED = "skipped.jsonl"
+
+
+class RunFolder:
+    """A run's folder while the run goes on. Make one with ``RunFolder.open``.
+
+    Args:
+        path: the folder.
+        ranks: the processes; the first one writes what all have in common.
+    """
+
+    def __init__(self, path: Path, ranks: Ranks) -> None:
+        self.path, self._ranks = path, ranks
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def open(cls, path: Path, settings: TrainingSettings, ranks: Ranks, *, resume: bool) -> RunFolder:
+        """Make a run's folder, or take one up again; every process calls this.
+
+        Raises:
+            BadSettings: ``resume`` with settings that would compute something else; the differences are listed.
+            OutputError: it holds a run and ``resume`` is False, or cannot be written.
+        """
+        failure: MienError | None = None
+        if ranks.rank == 0:
+            try:
+                cls._claim(path, settings, resume)
+            except MienError as error:
+                failure = error
+            except OSError as error:
+                failure = OutputError(f"{path}: cannot be written: {error.strerror or error}")
+        failure = ranks.broadcast_object(failure)
+        if failure is not None:
+            raise failure
+        return cls(path, ranks)
+
+    @staticmethod
+    def _claim(path: Path, settings: TrainingSettings, resume: bool) -> None:
+        there = path / SETTINGS
+        if there.is_file():
+            if not resume:
+                raise OutputError(f"{path} holds a run already: go on with it (--resume), or choose another folder")
+            changed = differences(read_settings(there), settings)
+            if changed:
+                raise BadSettings(f"{path} was begun with other settings: {'; '.join(changed)}")
+        path.mkdir(parents=True, exist_ok=True)
+        write_settings(settings, there)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The last checkpoint, with the parts that this process needs; None where there is none."""
+        found = latest(self.checkpoints)
+        return None if found is None else read_checkpoint(found)
+
+    @contextmanager
+    def log(self, step: int) -> Iterator[RunLog | None]:
+        """The run's log in the first process, None in the others."""
+        if self._ranks.rank:
+            yield None
+            return
+        with RunLog(self.path, step) as log:
+            yield log
+
+    def note_skipped(self, skipped: Sequence[tuple[int, int, str]]) -> None:
+        """Write down images that could not be read: data set, row and reason each."""
+        if not skipped:
+            return
+        with (self.path / _SKIPPED).open("a", encoding="utf-8") as stream:
+            for number, row, reason in skipped:
+                stream.write(json.dumps({"set": number, "row": row, "reason": reason}) + "\n")
+
+    def keep_batch(self, step: int, batch: Batch, parts: Mapping[str, float]) -> str:
+        """Keep a batch whose loss is not finite, for somebody to look at; what to tell of it."""
+        file = self.path / "diverged" / f"step-{step:08d}-rank-{self._ranks.rank}.pt"
+        file.parent.mkdir(exist_ok=True)
+        content = {name: getattr(batch, name) for name in ("images", "labels", "sets", "rows", "mirrored")}
+        torch.save({**content, "parts": dict(parts)}, file)
+        told = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
+        return (
+            f"step {step}: the loss is not finite ({told}); the batch is kept in {file}. The last checkpoint stands. "
+            "A lower optimizer.rate, a longer optimizer.warmup or optimizer.clip may help"
+        )
+
+    def keep_best(self, weights: Mapping[str, torch.Tensor], step: int, figures: Mapping[str, Any]) -> None:
+        """Keep the weights of the best evaluation so far.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        folder = self.path / BEST
+        try:
+            folder.mkdir(exist_ok=True)
+            part = folder / f".{_WEIGHTS}.part"
+            torch.save({"step": step, "weights": dict(weights), "figures": json.dumps(figures)}, part)
+            os.replace(part, folder / _WEIGHTS)
+        except (OSError, RuntimeError) as error:
+            raise OutputError(f"{folder}: the best weights cannot be written: {error}") from error
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write down how the run ended."""
+        (self.path / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+class Trained:
+    """What a run came to, read from its folder.
+
+    Attributes:
+        path: the folder.
+        settings: the run's.
+        step: steps done when the weights were as they are here.
+        weights: the backbone's, by name.
+        figures: of the evaluation of these weights, by protocol; empty where there was none.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: TrainingSettings,
+        step: int,
+        weights: dict[str, torch.Tensor],
+        figures: dict[str, Any],
+    ) -> None:
+        self.path, self.settings, self.step, self.weights, self.figures = path, settings, step, weights, figures
+
+
+def read_run(path: Path, *, best: bool = True) -> Trained:
+    """The weights of a run.
+
+    Args:
+        path: the run's folder.
+        best: those of the best evaluation, if there was one; else, and without one, those of the last checkpoint.
+
+    Raises:
+        BadCheckpoint: the folder holds no run, or a damaged one.
+    """
+    if not (path / SETTINGS).is_file():
+        raise BadCheckpoint(f"{path}: expected the folder of a run, found no {SETTINGS}")
+    settings = read_settings(path / SETTINGS)
+    file = path / BEST / _WEIGHTS
+    if best and file.is_file():
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+            return Trained(path, settings, content["step"], content["weights"], json.loads(content["figures"]))
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise BadCheckpoint(f"{file}: is damaged: {error}") from error
+    found = latest(path / "checkpoints")
+    if found is None:
+        raise BadCheckpoint(f"{path}: expected a checkpoint, found none")
+    checkpoint = read_checkpoint(found, ranks=())
+    shared = checkpoint.shared
+    prefix = "backbone."
+    trunk = {name.removeprefix(prefix): value for name, value in shared["trunk"].items() if name.startswith(prefix)}
+    weights = trunk if shared["average"] is None else shared["average"]["values"]
+    return Trained(path, settings, checkpoint.step, weights, {})
