@@ -96,3 +96,6 @@ def test_a_run_is_evaluated_keeps_its_best_weights_and_stops_without_better_ones
     assert best.step == 1
     assert best.figures["pairs-csv"]["accuracy"] == result.best["accuracy"]
     assert len(list((tmp_path / "cache" / "chips").iterdir())) == 1
+    again = train(read_settings(file, ["evaluation.patience=3"]), tmp_path / "run", resume=True)
+    assert again.steps == 4
+    assert again.best == {**result.best, "since": 3}

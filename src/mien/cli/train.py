@@ -169,6 +169,9 @@ def _watch(output: Output, interruption: Interruption, stack: ExitStack, *, quie
                 )
 
         def preparing(self, what: str, done: int, total: int) -> None:
+            # Before the first step there is nothing to finish; what is prepared already is kept.
+            if interruption.asked:
+                raise KeyboardInterrupt
             if not quiet:
                 self._advance(what, done, total)
 

@@ -150,7 +150,7 @@ def _run(
     """The loop: one batch, one step, and now and then a line, a checkpoint, an evaluation."""
     ranks, every = state.learner.ranks, settings.checkpoints.every
     meter = Meter(state.step, steps)
-    before, evaluation = state.seconds, {}
+    before, evaluation = state.seconds, folder.evaluation(state.step)
     saved = state.step
     reason = "done"
     batches = sources.loader.batches(state.position)
@@ -174,16 +174,17 @@ def _run(
             watch.stepped(state.step, steps, line)
         asked = watch.stop_asked() or _past(settings.length.minutes, meter.seconds)
         stop = bool(ranks.any_of(asked))
-        if state.step % every == 0 or stop or state.step == steps:
-            state.save(folder.checkpoints, keep=settings.checkpoints.keep)
-            saved = state.step
         due = settings.evaluation.every is not None and state.step % settings.evaluation.every == 0
         if sources.watched and (due or state.step == steps):
             with meter.pause():
                 evaluation = _evaluate(folder, sources.watched, state, log, watch)
-            if _out_of_patience(settings, state):
-                reason = "patience"
-                break
+        # After the evaluation, so that a run that goes on from here knows its best one.
+        if state.step % every == 0 or stop or state.step == steps:
+            state.save(folder.checkpoints, keep=settings.checkpoints.keep)
+            saved = state.step
+        if sources.watched and due and _out_of_patience(settings, state):
+            reason = "patience"
+            break
         if stop and state.step < steps:
             reason = "stopped" if watch.stop_asked() else "minutes"
             break

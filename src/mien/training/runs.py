@@ -14,7 +14,7 @@ import torch
 from mien.errors import BadCheckpoint, BadSettings, MienError, OutputError
 from mien.training.checkpoints import Checkpoint, latest, read_checkpoint
 from mien.training.data.loader import Batch
-from mien.training.logs import RunLog
+from mien.training.logs import RunLog, read_log
 from mien.training.ranks import Ranks
 from mien.training.settings import TrainingSettings
 from mien.training.settings_files import differences, read_settings, write_settings
@@ -84,6 +84,12 @@ class RunFolder:
             return
         with RunLog(self.path, step) as log:
             yield log
+
+    def evaluation(self, step: int) -> dict[str, dict[str, float]]:
+        """The figures of an evaluation that the log has for a step, by protocol; empty where there was none."""
+        lines = [line for line in read_log(self.path) if line["kind"] == "evaluation" and line["step"] == step]
+        drop = {"kind", "step", "protocol"}
+        return {line["protocol"]: {name: line[name] for name in line if name not in drop} for line in lines}
 
     def note_skipped(self, skipped: Sequence[tuple[int, int, str]]) -> None:
         """Write down images that could not be read: data set, row and reason each."""
