@@ -85,12 +85,13 @@ def bare_pace(options: argparse.Namespace) -> float:
     import torch
 
     from mien.training.backbones import build_backbone
+    from mien.training.learner import channels_last
 
     torch.manual_seed(0)
     device = torch.device(options.device)
     backbone = build_backbone(options.backbone, dimension=512).to(device).train()
     # As the recipe lays its tensors out: the bare network gets what is best, too.
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(backbone)
     images = torch.randn(options.batch, 3, backbone.size, backbone.size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from mien.errors import BadImage, BadInput, BadPack
 if TYPE_CHECKING:
     from mien.training.augmentation import AugmentationSettings
     from mien.training.augmentation.previewing import PreviewColumn
+    from mien.training.augmentation.settings import PresetName
     from mien.training.data import Index
     from mien.types import FloatArray, ImageArray
 
@@ -90,7 +91,7 @@ def _settings(preset: str, recipe: Path | None) -> AugmentationSettings:
 
     if preset not in PRESETS:
         raise typer.BadParameter(f"expected one of {', '.join(PRESETS)}, got {preset}", param_hint="--preset")
-    return AugmentationSettings(preset=preset)  # type: ignore[arg-type]
+    return AugmentationSettings(preset=cast("PresetName", preset))
 
 
 def _check_operations(names: list[str] | None) -> None:

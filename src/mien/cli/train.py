@@ -68,6 +68,7 @@ def model(
 
     need_torch()
     need_parquet()
+    from mien.training.logs import read_log
     from mien.training.plots import plot_run
     from mien.training.ranks import join
     from mien.training.recipe import train as train_model
@@ -80,7 +81,8 @@ def model(
             watch = _watch(output, interruption, stack, quiet=ranks.rank > 0)
             result = train_model(settings, out, resume=resume, ranks=ranks, watch=watch)
         if ranks.rank == 0:
-            plots = plot_run(out)
+            # A run that is stopped before its first line of the log has nothing to draw.
+            plots = plot_run(out) if read_log(out) else []
             _tell(out, result, plots, output)
     finally:
         ranks.leave()

@@ -12,7 +12,7 @@ from mien.runtimes import Network
 from mien.types import FloatArray, ImageArray, Templates
 from mien.zoo import Card
 
-__all__ = ["Embedder", "NetworkEmbedder", "make_embedder", "require_chips", "space_of"]
+__all__ = ["CardEmbedder", "Embedder", "NetworkEmbedder", "make_embedder", "require_chips", "space_of"]
 
 _CHIPS_A_CALL = 8
 _FLIP = "+flip"
@@ -55,22 +55,21 @@ class Embedder(Protocol):
         ...
 
 
-class NetworkEmbedder:
-    """An embedder made of a network and its card.
+class CardEmbedder:
+    """What embedders have in common whose facts stand in a model card.
 
     Args:
         card: a card whose task is ``embedder``.
-        network: the card's network, loaded or lazy.
-        flip: add up the vectors of the chip and of its mirror image, at twice the time. Such templates
-            are a space of their own, named with ``+flip``.
+        flip: whether templates are those of the chip and its mirror image together.
+
+    Raises:
+        BadCard: the card is another's.
     """
 
-    def __init__(self, card: Card, network: Network, *, flip: bool = False) -> None:
+    def __init__(self, card: Card, flip: bool) -> None:
         if card.embedding is None or card.input.size is None:
             raise BadCard(f"{card.name}: expected an embedder, got a {card.task}")
-        self._card, self._facts, self._size = card, card.embedding, card.input.size
-        self._network = network
-        self._flip = flip
+        self._card, self._facts, self._size, self._flip = card, card.embedding, card.input.size, flip
 
     @property
     def space(self) -> str:
@@ -96,6 +95,21 @@ class NetworkEmbedder:
     def threshold(self) -> float:
         """See ``Embedder.threshold``."""
         return self._facts.threshold
+
+
+class NetworkEmbedder(CardEmbedder):
+    """An embedder made of a network and its card.
+
+    Args:
+        card: a card whose task is ``embedder``.
+        network: the card's network, loaded or lazy.
+        flip: add up the vectors of the chip and of its mirror image, at twice the time. Such templates
+            are a space of their own, named with ``+flip``.
+    """
+
+    def __init__(self, card: Card, network: Network, *, flip: bool = False) -> None:
+        super().__init__(card, flip)
+        self._network = network
 
     def embed(self, chips: ImageArray) -> Templates:
         """See ``Embedder.embed``.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mien.embedding.embedder import Embedder, require_chips, space_of
+from mien.embedding.embedder import CardEmbedder, Embedder, require_chips
 from mien.errors import BadCard
 from mien.geometry import similarity_transforms
 from mien.types import FloatArray, ImageArray, Templates
@@ -19,7 +19,7 @@ _STILL = 1e-3
 """A map that moves no chip corner by more than this many pixels off whole numbers is taken for a plain crop."""
 
 
-class FusedEmbedder:
+class FusedEmbedder(CardEmbedder):
     """Cuts each part's chip out of one common chip, embeds it, and joins the templates.
 
     The score of two templates is the weighted mean of the parts' scores: see ``mien.zoo.fuse``.
@@ -34,44 +34,19 @@ class FusedEmbedder:
     """
 
     def __init__(self, card: Card, parts: Sequence[Embedder], *, flip: bool = False) -> None:
-        if card.embedding is None or card.input.size is None or not card.parts:
+        super().__init__(card, flip)
+        if not card.parts:
             raise BadCard(f"{card.name}: expected a fused embedder, got family {card.family}")
         dimension = sum(part.dimension for part in parts)
-        if len(parts) != len(card.parts) or dimension != card.embedding.dimension:
+        if len(parts) != len(card.parts) or dimension != self.dimension:
             raise BadCard(
-                f"{card.name}: expected {len(card.parts)} parts of {card.embedding.dimension} numbers together, "
+                f"{card.name}: expected {len(card.parts)} parts of {self.dimension} numbers together, "
                 f"got {len(parts)} of {dimension}"
             )
-        self._card, self._facts, self._size = card, card.embedding, card.input.size
-        self._parts, self._flip = tuple(parts), flip
+        self._parts = tuple(parts)
         self._factors = [float(np.sqrt(part.weight)) for part in card.parts]
         points = self.reference[None]
         self._matrices = [similarity_transforms(points, part.reference)[0] for part in parts]
-
-    @property
-    def space(self) -> str:
-        """See ``Embedder.space``."""
-        return space_of(self._card, self._flip)
-
-    @property
-    def dimension(self) -> int:
-        """See ``Embedder.dimension``."""
-        return self._facts.dimension
-
-    @property
-    def chip_size(self) -> int:
-        """See ``Embedder.chip_size``."""
-        return self._size
-
-    @property
-    def reference(self) -> FloatArray:
-        """See ``Embedder.reference``."""
-        return np.asarray(self._facts.points, dtype=np.float32)
-
-    @property
-    def threshold(self) -> float:
-        """See ``Embedder.threshold``."""
-        return self._facts.threshold
 
     def embed(self, chips: ImageArray) -> Templates:
         """See ``Embedder.embed``.

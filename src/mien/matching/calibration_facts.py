@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mien.errors import BadInput
@@ -178,7 +178,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 def _record(kind: type[_Record], values: Any, where: str) -> _Record:
     if not isinstance(values, Mapping):
         raise BadInput(f"{where}: expected an object, got {values!r:.60}")
-    known = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    known: dict[str, str] = dict(kind.__annotations__)
     for name in values:
         _require(name in known, where, f"{', '.join(known)}", name)
     for name, annotation in known.items():

@@ -19,7 +19,7 @@ from mien.training.losses import DdlSettings, Objective, make_objective
 from mien.training.ranks import Ranks, convert_batch_norms
 from mien.training.settings import TrainingSettings
 
-__all__ = ["Learner", "StepLoss", "TeacherPart", "pixels_to_input"]
+__all__ = ["Learner", "StepLoss", "TeacherPart", "channels_last", "pixels_to_input"]
 
 _CENTER, _SCALE = 127.5, 127.5
 
@@ -105,8 +105,7 @@ class Learner:
         if how is not None and teacher_dimension is not None:
             distiller = Distiller(how, self.backbone, teacher_dimension, teacher)
         self.trunk = _Trunk(self.backbone, distiller).to(ranks.device)
-        # Faster on GPUs, and by a third on CPUs.
-        self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self.trunk)
         self.label_weight = 1.0 if how is None else how.labels
         # A joint loss sees all data sets at once, their people numbered one after the other.
         self.joint = isinstance(settings.loss, DdlSettings)
@@ -185,6 +184,12 @@ class Learner:
         if self._autocast is None:
             return nullcontext()
         return torch.autocast(self.ranks.device.type, **self._autocast)
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay a network's weights out with channels last, in place: faster on GPUs, and by a third on CPUs."""
+    # PyTorch documents this keyword; its type hints leave it out.
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def pixels_to_input(images: Tensor) -> Tensor:

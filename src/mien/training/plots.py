@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.errors import MissingExtra
+from mien.errors import BadCheckpoint, MissingExtra
 from mien.training.checkpoints import latest, read_checkpoint
 from mien.training.heads import whole_centers
 from mien.training.logs import read_log
@@ -28,7 +28,7 @@ def plot_run(run: Path) -> list[Path]:
         margin) and ``centers.png`` (where it has class centers).
 
     Raises:
-        BadCheckpoint: the last checkpoint is damaged.
+        BadCheckpoint: the folder holds no run, or its last checkpoint is damaged.
         MissingExtra: matplotlib is not there.
     """
     try:
@@ -36,6 +36,8 @@ def plot_run(run: Path) -> list[Path]:
     except ImportError as error:
         raise MissingExtra("plots need matplotlib: pip install 'mien[train]'") from error
     lines = read_log(run)
+    if not lines:
+        raise BadCheckpoint(f"{run}: expected the folder of a run, found no step in its log")
     steps = [line for line in lines if line["kind"] == "step"]
     evaluations = [line for line in lines if line["kind"] == "evaluation"]
     folder = run / "plots"

@@ -85,7 +85,8 @@ def settings_from(tables: dict[str, Any], overrides: Iterable[str] = (), folder:
 
 def to_tables(settings: TrainingSettings) -> dict[str, Any]:
     """The settings as nested tables of plain values, without those that are None; ``settings_from`` reads them."""
-    return _plain(dataclasses.asdict(settings))  # type: ignore[no-any-return]
+    tables: dict[str, Any] = _plain(dataclasses.asdict(settings))
+    return tables
 
 
 def write_settings(settings: TrainingSettings, file: Path) -> None:

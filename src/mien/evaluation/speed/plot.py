@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,10 +24,8 @@ def require_plot(path: Path) -> None:
         MissingExtra: matplotlib is not installed.
         OutputError: the file's folder does not exist, or its name says no format that can be drawn.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("plots need matplotlib: pip install 'mien[evaluate]'") from error
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtra("plots need matplotlib: pip install 'mien[evaluate]'")
     if path.suffix.lower() not in _FORMATS:
         raise OutputError(f"{path}: expected a name that ends in {', '.join(_FORMATS)}, got {path.suffix!r}")
     if path.is_dir() or not path.absolute().parent.is_dir():

@@ -27,7 +27,8 @@ class Excitation(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(n, channels, h, w)`` to the same."""
-        return maps * self.layers(maps)  # type: ignore[no-any-return]
+        features: Tensor = maps * self.layers(maps)
+        return features
 
 
 def divisible(channels: float, by: int) -> int:

@@ -76,7 +76,8 @@ class _Block(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Sequential(*around)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.path(maps) + self.shortcut(maps)  # type: ignore[no-any-return]
+        features: Tensor = self.path(maps) + self.shortcut(maps)
+        return features
 
 
 def ghostnet(name: str, dimension: int, dropout: float) -> Backbone:

@@ -55,7 +55,8 @@ class _LastLayers(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         with in_float32(maps):
             flat = self.dropout(exact(maps)).flatten(1)
-            return self.norm(self.linear(flat))  # type: ignore[no-any-return]
+            features: Tensor = self.norm(self.linear(flat))
+            return features
 
 
 class FlattenHead(nn.Module):
@@ -78,7 +79,8 @@ class FlattenHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """From ``(n, channels, h, w)`` to ``(n, dimension)`` float32."""
-        return self.last(self.norm(maps))  # type: ignore[no-any-return]
+        features: Tensor = self.last(self.norm(maps))
+        return features
 
 
 class DepthwiseHead(nn.Module):
@@ -101,7 +103,8 @@ class DepthwiseHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """From ``(n, channels, side, side)`` to ``(n, dimension)`` float32."""
-        return self.last(self.pool(maps))  # type: ignore[no-any-return]
+        features: Tensor = self.last(self.pool(maps))
+        return features
 
 
 def initialize(network: nn.Module) -> None:

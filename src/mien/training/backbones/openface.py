@@ -90,7 +90,8 @@ class _Head(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         with in_float32(maps):
-            return self.linear(self.dropout(exact(maps).mean(dim=(2, 3))))  # type: ignore[no-any-return]
+            features: Tensor = self.linear(self.dropout(exact(maps).mean(dim=(2, 3))))
+            return features
 
 
 def openface(name: str, dimension: int, dropout: float) -> Backbone:

@@ -42,7 +42,8 @@ class _Block(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Sequential(*conv_norm(inputs, outputs, stride=stride))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.path(maps) + self.shortcut(maps)  # type: ignore[no-any-return]
+        features: Tensor = self.path(maps) + self.shortcut(maps)
+        return features
 
 
 def residual_network(name: str, dimension: int, dropout: float) -> Backbone:
