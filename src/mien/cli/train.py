@@ -116,7 +116,8 @@ def show(
         tables["data"]["packs"] = ["faces"]
     else:
         tables = to_tables(read_settings(recipe, overrides or ()))
-    output.result(tables, *((line,) for line in tomli_w.dumps(tables).splitlines()))
+    output.result(tables)
+    output.say(tomli_w.dumps(tables).rstrip())
 
 
 @train.command("plot", cls=PlainCommand)
@@ -135,7 +136,8 @@ def plot(
     from mien.training.plots import plot_run
 
     for file in plot_run(run):
-        output.result({"plot": str(file)}, (str(file),))
+        output.result({"plot": str(file)})
+        output.say(str(file))
 
 
 def _watch(output: Output, interruption: Interruption, stack: ExitStack, *, quiet: bool) -> Watch:
@@ -197,7 +199,8 @@ def _tell(out: Path, result: TrainingResult, plots: list[Path], output: Output) 
     record = {"run": str(out), **dataclasses.asdict(result), "plots": [str(file) for file in plots]}
     loss = "" if result.loss is None else f", loss {result.loss:.4g}"
     pace = f"{result.images} images in {result.seconds / 60:.1f} minutes"
-    output.result(record, (f"{out}: {result.steps} of {result.of} steps ({result.reason}), {pace}{loss}",))
+    output.result(record)
+    output.say(f"{out}: {result.steps} of {result.of} steps ({result.reason}), {pace}{loss}")
     for name, figures in result.evaluation.items():
         output.say(f"{name}: accuracy {figures['accuracy']:.2%}, EER {figures['eer']:.2%}")
     if result.skipped:

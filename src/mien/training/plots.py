@@ -60,13 +60,21 @@ def plot_run(run: Path) -> list[Path]:
         axes[2].set_ylim(bottom=0)
         axes[2].set_xlabel("step")
         keep(drawn, "loss.png")
-    if any("target_cosine" in line for line in steps):
-        drawn, axes = figure(3, 8)
-        _curve(axes[0], steps, "target_cosine", "angle to own center, °", degrees=True)
-        _curve(axes[1], steps, "margin", "margin, as cosine")
-        _curve(axes[2], steps, "accuracy", "own center nearest")
+    # With several data sets, each has a head, and its number behind the names.
+    heads = [
+        name.removeprefix("target_cosine") for name in (steps[-1] if steps else {}) if name.startswith("target_cos")
+    ]
+    if heads:
+        margins = any(f"margin{head}" in steps[-1] for head in heads)
+        drawn, axes = figure(4 if margins else 3, 10 if margins else 8)
+        for head in heads:
+            _curve(axes[0], steps, f"target_cosine{head}", "angle to own center, °", degrees=True)
+            _curve(axes[1], steps, f"norm{head}", "norm of features")
+            _curve(axes[2], steps, f"accuracy{head}", "own center nearest")
+            if margins:
+                _curve(axes[3], steps, f"margin{head}", "mean margin")
         axes[2].set_ylim(0, 1)
-        axes[2].set_xlabel("step")
+        axes[-1].set_xlabel("step")
         keep(drawn, "margin.png")
     if evaluations:
         drawn, axes = figure(2, 6)
@@ -108,9 +116,9 @@ def _curve(
     if own:
         at, values = np.asarray(own, np.float64).T
         values = np.degrees(np.arccos(np.clip(values, -1, 1))) if degrees else values
-        axis.plot(at, values, color="tab:blue", alpha=0.35 if smooth else 1, linewidth=1)
+        (line,) = axis.plot(at, values, alpha=0.35 if smooth else 1, linewidth=1)
         if smooth:
-            axis.plot(at, _averaged(values), color="tab:blue")
+            axis.plot(at, _averaged(values), color=line.get_color())
     axis.set_ylabel(label)
     axis.grid(alpha=0.3)
 
