@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import builtins
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -131,3 +134,22 @@ def test_a_failed_load_is_tried_again() -> None:
     with pytest.raises(RuntimeFailed):
         lazy.load()
     assert lazy.load().output_names == ("output",)
+
+
+@pytest.mark.parametrize("own", [None, "0"])
+def test_onnx_runtime_keeps_no_id_of_the_machine_and_sends_nothing(tmp_path: Path, own: str | None) -> None:
+    """A fresh process in a home of its own; what a user sets on purpose is kept."""
+    script = (
+        "import os, sys; from pathlib import Path; from mien.runtimes import RuntimeOptions, load_network; "
+        "load_network(Path(sys.argv[1]), RuntimeOptions()); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    kept_out = {"ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED", "XDG_CACHE_HOME", "CI", "GITHUB_ACTIONS"}
+    environment = {name: value for name, value in os.environ.items() if name not in kept_out}
+    environment["HOME"] = str(tmp_path)
+    if own is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = own
+    model = str(resolve(card("yunet")))
+    done = subprocess.run([sys.executable, "-c", script, model], env=environment, check=True, capture_output=True)
+    assert done.stdout.decode().strip() == (own or "1")
+    if own is None:
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

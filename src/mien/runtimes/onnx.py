@@ -8,6 +8,7 @@ import numpy as np
 
 from mien.errors import RuntimeFailed
 from mien.runtimes.network import RuntimeOptions
+from mien.runtimes.telemetry import import_onnxruntime
 from mien.types import FloatArray
 
 __all__ = ["OnnxNetwork"]
@@ -27,8 +28,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, options: RuntimeOptions) -> None:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         session = onnxruntime.SessionOptions()
         session.log_severity_level = _LOG_FATAL_ONLY
         if options.threads is not None:

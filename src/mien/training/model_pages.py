@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mien._version import __version__
+from mien.runtimes import import_onnxruntime
 from mien.training.onnx_files import BATCHES, OPSET, TOLERANCE
 from mien.training.provenance import DataFacts, Source
 from mien.zoo import Card
@@ -155,14 +156,13 @@ def _figures(card: Card, facts: PageFacts) -> str:
 
 
 def _making(card: Card, facts: PageFacts, measured: Measured) -> str:
-    import onnxruntime
     import torch
 
     batches = " and ".join(map(str, BATCHES))
     lines = [
         "## How it was made",
         "",
-        f"With mien {__version__}, PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__} on "
+        f"With mien {__version__}, PyTorch {torch.__version__}, ONNX Runtime {import_onnxruntime().__version__} on "
         f"{platform.machine()}. ONNX opset {OPSET}, float32, any number of images at once. Batches of {batches} images "
         f"gave unit templates within {measured.difference:.1e} of PyTorch's; {TOLERANCE:g} is allowed. "
         f"The file's sha256 is `{card.file.sha256}`.",
