@@ -88,7 +88,7 @@ def test_faces_are_found(samples: Samples, tmp_path: Path) -> None:
     assert 0.6 < figures["scores"][0] <= 1
     aligned = run("data", "align", tmp_path / "people", "--out", tmp_path / "chips", "--size", 96, "--json")
     assert aligned.code == 1
-    assert aligned.rows[-1] == {"out": str(tmp_path / "chips"), "images": 2, "refused": 1}
+    assert aligned.rows[-1] == {"out": str(tmp_path / "chips"), "images": 2, "refused": 1, "resumed": 0}
     chip = cv2.imread(str(tmp_path / "chips" / "Barack" / "1.png"))
     assert chip is not None
     assert chip.shape == (96, 96, 3)

@@ -1,4 +1,4 @@
-"""What each process of ``test_ranks`` does: ``ranks_worker.py all|hang FOLDER``."""
+"""What each process of ``test_ranks`` does: ``ranks_worker.py all|hang|wait FOLDER``."""
 
 from __future__ import annotations
 
@@ -92,6 +92,22 @@ def check_one_value(ranks: Ranks) -> str:
     return "no error"
 
 
+def wait_for_first(ranks: Ranks) -> None:
+    """Rank 0 takes longer than the time-out, and then dies while it is waited for again."""
+    if ranks.rank == 0:
+        time.sleep(9)
+    ranks.await_first()
+    if ranks.rank == 0:
+        os._exit(9)
+    begun = time.monotonic()
+    try:
+        ranks.await_first()
+    except MienError as error:
+        sys.stdout.write(f"met, then {error.code} after {time.monotonic() - begun:.1f} s")
+        sys.stdout.flush()
+        os._exit(3)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     mode, folder = sys.argv[1], Path(sys.argv[2])
@@ -106,6 +122,8 @@ def main() -> None:
         torch.save(found, folder / f"rank-{ranks.rank}.pt")
     ranks.barrier()
     begun = time.monotonic()
+    if mode == "wait":
+        wait_for_first(ranks)
     try:
         for step in range(1000):
             if ranks.rank == 1 and step == 3:

@@ -52,8 +52,14 @@ def recipe(tmp_path: Path) -> Path:
     return file
 
 
-def test_two_processes_have_the_losses_of_one(tmp_path: Path, recipe: Path) -> None:
-    """In float64, so that what is compared is the arithmetic's rule and not its rounding, which a network blows up."""
+@pytest.mark.parametrize("loss", ["arcface", "scf"])
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, recipe: Path, loss: str) -> None:
+    """In float64, so that what is compared is the arithmetic's rule and not its rounding, which a network blows up.
+
+    Both clip gradients: arcface has weights that are divided among processes, scf also some that all of them have.
+    """
+    text = recipe.read_text(encoding="utf-8").replace("'arcface'", f"'{loss}'")
+    recipe.write_text(text.replace("rate = 0.001", "rate = 0.001\nclip = 0.1"), encoding="utf-8")
     worker = Path(__file__).with_name("double_worker.py")
     runs = {world: tmp_path / f"run-{world}" for world in (1, 2)}
     for world, run in runs.items():
@@ -62,6 +68,14 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path, recipe: Path) -> N
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
         assert done.returncode == 0, done.stderr
     assert losses(runs[2]) == pytest.approx(losses(runs[1]), rel=1e-9)
+
+
+def test_parts_of_a_batch_that_does_not_divide_evenly(tmp_path: Path, recipe: Path) -> None:
+    """Of 9 images one process has 5 and the other 4; cut into parts, both must have as many of them."""
+    process = launched(tmp_path / "run", recipe, 2, "data.batch=9", "optimizer.accumulate=4", "length.steps=2")
+    _, told = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 0, told
+    assert len(losses(tmp_path / "run")) == 2
 
 
 def test_another_number_of_processes_goes_on(tmp_path: Path, recipe: Path) -> None:

@@ -118,6 +118,15 @@ def test_all_stop_when_one_hangs() -> None:
     assert 4 < float(told[1]) < 40
 
 
+@pytest.mark.slow
+def test_the_first_is_waited_for_longer_than_others_but_not_when_it_is_dead() -> None:
+    (first, *_), (code, output, errors) = wait(start(WORKER, 2, "wait", "."), 60)
+    assert (first, code) == (9, 3), errors
+    told = re.fullmatch(r"met, then rank_lost after ([\d.]+) s", output)
+    assert told, output
+    assert float(told[1]) < 30
+
+
 def test_alone_every_call_gives_back_what_it_got(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
@@ -138,6 +147,7 @@ def test_alone_every_call_gives_back_what_it_got(monkeypatch: pytest.MonkeyPatch
     convert_batch_norms(module, ranks)
     assert not isinstance(module[0], SyncBatchNorm)
     ranks.barrier()
+    ranks.await_first()
     ranks.leave()
 
 
@@ -178,3 +188,13 @@ def test_others_that_never_come_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_ranks_are_a_value() -> None:
     assert Ranks() == Ranks(0, 1, 0, torch.device("cpu"))
+
+
+def test_a_process_that_dies_while_gradients_are_averaged() -> None:
+    """PyTorch's own layer talks to the others there, and its error is as gloo gives it."""
+    reset = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer"
+    with pytest.raises(RankLost, match="another process has died"), Ranks(0, 2).averaging():
+        raise RuntimeError(reset)
+    for ranks, text in ((Ranks(), reset), (Ranks(0, 2), "not enough memory")):
+        with pytest.raises(RuntimeError, match=re.escape(text)), ranks.averaging():
+            raise RuntimeError(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -14,9 +15,12 @@ import pytest
 import torch
 from made_packs import made_pack, recipe_text
 
-from mien.errors import BadSettings, OutputError, TrainingDiverged
+from mien.errors import BadInput, BadSettings, OutputError, TrainingDiverged
+from mien.training.data.packing import pack_images
+from mien.training.learner import Learner, StepLoss
 from mien.training.logs import read_log
-from mien.training.recipe import train
+from mien.training.ranks import Ranks
+from mien.training.recipe import _parts, train
 from mien.training.runs import read_run
 from mien.training.settings import TrainingSettings
 from mien.training.settings_files import read_settings
@@ -105,6 +109,72 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(tmp_path: P
     kept = torch.load(file, weights_only=True)
     assert kept["images"].shape == (4, 3, 112, 112)
     assert len(kept["labels"]) == len(kept["rows"]) == 4
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weights(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the square root at 0 the value is finite and the slope is not."""
+    settings = settings_of(tmp_path, pack, "checkpoints.every=1")
+    whole, calls = Learner.loss, itertools.count(1)
+
+    def rooted(*given: Any) -> StepLoss:
+        found = whole(*given)
+        extra = (found.total * 0).sqrt() if next(calls) == 3 else found.total * 0
+        return StepLoss(found.total + extra, found.parts)
+
+    monkeypatch.setattr(Learner, "loss", rooted)
+    with pytest.raises(TrainingDiverged, match=r"step 3: the gradient is not finite \(.*gradient_norm nan"):
+        train(settings, tmp_path / "run")
+    assert [file.name for file in (tmp_path / "run" / "diverged").iterdir()] == ["step-00000003-rank-0.pt"]
+    assert read_run(tmp_path / "run").step == 2
+
+
+def test_a_batch_in_parts_is_the_same_for_every_process() -> None:
+    for batch, parts, world in ((9, 4, 2), (7, 3, 1), (16, 5, 3), (6, 3, 4), (8, 1, 2), (5, 5, 1)):
+        found = [_parts(batch, parts, Ranks(rank, world)) for rank in range(world)]
+        counts = [len(range(rank, batch, world)) for rank in range(world)]
+        assert len({len(of_one) for of_one in found}) == 1
+        for number, several in enumerate(zip(*found, strict=True)):
+            sizes = [len(range(count)[part]) for count, (part, _) in zip(counts, several, strict=True)]
+            assert min(sizes) > 0
+            assert [share for _, share in several] == [sum(sizes) / batch] * world, number
+        for count, of_one in zip(counts, found, strict=True):
+            assert [k for part, _ in of_one for k in range(count)[part]] == list(range(count))
+
+
+def test_a_teacher_of_chips_that_are_cut_otherwise_is_refused(tmp_path: Path) -> None:
+    made_pack(tmp_path / "faces", people=2, images=2)
+    rows = [f"p{k // 2},{tmp_path}/faces-images/person {k // 2}/{k % 2}.png" for k in range(4)]
+    points = ",".join(["20", "20", "40", "20", "30", "30", "22", "40", "38", "40"])
+    header = "identity,image," + ",".join(f"{axis}{k}" for k in range(5) for axis in "xy")
+    (tmp_path / "table.csv").write_text("\n".join([header, *(f"{row},{points}" for row in rows)]), encoding="utf-8")
+    pack_images(tmp_path / "table.csv", tmp_path / "otherwise", aligned=112)
+    settings = settings_of(tmp_path, tmp_path / "otherwise", "distillation.teacher=sface", steps=1)
+    with pytest.raises(BadInput, match=r"as sface@.* takes them; got landmarks that lie \d+ pixels from"):
+        train(settings, tmp_path / "run")
+
+
+def test_a_run_that_never_began_keeps_nobody_out(tmp_path: Path, pack: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(BadSettings, match="ir19"):
+        train(settings_of(tmp_path, pack, "backbone.name=ir19", steps=1), run)
+    assert train(settings_of(tmp_path, pack, steps=1), run).steps == 1
+
+
+def test_two_cannot_train_in_one_folder(tmp_path: Path, pack: Path) -> None:
+    settings = settings_of(tmp_path, pack, steps=1)
+    code = "import sys; from mien.training.data.claims import claimed; from pathlib import Path; "
+    code += "held = claimed(Path(sys.argv[1]), '', forking=True); print('held', flush=True); sys.stdin.read()"
+    (tmp_path / "run").mkdir()
+    command = [sys.executable, "-c", code, str(tmp_path / "run" / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="run: another process is training there"):
+            train(settings, tmp_path / "run")
+        other.communicate("")
+    assert train(settings, tmp_path / "run").steps == 1
 
 
 def test_the_time_limit_stops_in_order(tmp_path: Path, pack: Path) -> None:

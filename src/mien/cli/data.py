@@ -208,7 +208,10 @@ def stats(
 def align(
     source: _Source,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", file_okay=False, show_default=False, help="A new or empty folder.")
+        Path,
+        typer.Option(
+            metavar="DIR", file_okay=False, show_default=False, help="A new or empty folder, or one to go on with."
+        ),
     ],
     tuning: Tuning,
     output: Output,
@@ -222,6 +225,8 @@ def align(
 
     Photos without a face are named with the reason, in failures.csv too, and the exit code is 1.
 
+    After Ctrl-C, a full disk or a kill the same command goes on; chips that are there and whole are kept.
+
     Example: mien data align photos/ --out photos-aligned --size 112
     """
     from mien.training.data.align_folders import align_folder
@@ -232,12 +237,15 @@ def align(
     recognizer = tuning.recognizer()
     with Interruption() as stop, output.progress("align", len(listing)) as advance:
         report = align_folder(listing, out, settings, recognizer, progress=advance, stopped=lambda: stop.asked)
-    show_refused(report.refused, output)
-    output.result({"out": str(out), "images": report.chips, "refused": len(report.refused)})
-    output.say(f"{out}: {report.chips} chips of {size}×{size} pixels, {len(report.refused)} photos without")
     if not report.complete:
-        output.note(f"interrupted: {report.chips + len(report.refused)} of {len(listing)} photos were looked at")
+        looked_at = report.chips + len(report.refused)
+        output.note(
+            f"interrupted: {looked_at} of {len(listing)} photos are dealt with; the same command goes on from there"
+        )
         raise typer.Exit(INTERRUPTED)
+    show_refused(report.refused, output)
+    output.result({"out": str(out), "images": report.chips, "refused": len(report.refused), "resumed": report.resumed})
+    output.say(f"{out}: {report.chips} chips of {size}×{size} pixels, {len(report.refused)} photos without")
 
 
 def _settings(form: str, size: int, encoding: str, face: str, license_: str, workers: int | None) -> PackSettings:

@@ -33,7 +33,10 @@ _Recipe = Annotated[
 _Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", show_default=False, help="Other values of some settings, as optimizer.rate=0.05."
+        metavar="[KEY=VALUE]...",
+        show_default=False,
+        help="Other values of some settings, as optimizer.rate=0.05; another loss.name or augmentation.preset brings "
+        "its own values along.",
     ),
 ]
 
@@ -99,25 +102,28 @@ def show(
     ] = None,
     overrides: _Overrides = None,
 ) -> None:
-    """Print a recipe with all its settings, defaults too; without one, a recipe to start from.
+    """Print a recipe with all its settings and what each is, defaults too; without one, a recipe to start from.
 
     Example: mien train show > recipe.toml
+
+    Example: mien train show loss.name=adaface optimizer.rate=0.05 data.packs=packs/own > recipe.toml
     """
     from mien.training.requirements import need_torch
 
     need_torch()
-    import tomli_w
-
+    from mien.training.commented import commented_recipe
     from mien.training.settings_files import read_settings, settings_from, to_tables
 
+    # Without a recipe, the first of them is an override.
+    changes = list(overrides or ())
+    if recipe is not None and "=" in str(recipe) and not recipe.exists():
+        recipe, changes = None, [str(recipe), *changes]
     if recipe is None:
-        settings = settings_from({"data": {"packs": ["faces"]}, "length": {"epochs": 20}}, overrides or ())
-        tables = to_tables(settings)
-        tables["data"]["packs"] = ["faces"]
+        settings = settings_from({"data": {"packs": ["packs/own"]}, "length": {"epochs": 20}}, changes)
     else:
-        tables = to_tables(read_settings(recipe, overrides or ()))
-    output.result(tables)
-    output.say(tomli_w.dumps(tables).rstrip())
+        settings = read_settings(recipe, changes)
+    output.result(to_tables(settings))
+    output.say(commented_recipe(settings).rstrip())
 
 
 @train.command("plot", cls=PlainCommand)

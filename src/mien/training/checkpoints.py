@@ -22,7 +22,7 @@ import torch
 from mien.errors import BadCheckpoint, OutputError
 from mien.training.ranks import Ranks
 
-__all__ = ["Checkpoint", "latest", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "latest", "read_checkpoint", "save_tensors", "write_checkpoint"]
 
 _FORMAT = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -70,17 +70,19 @@ def write_checkpoint(
     failure = ""
     try:
         if ranks.rank == 0:
-            shutil.rmtree(work, ignore_errors=True)
+            # Of this step or another: what a kill left behind.
+            for left in folder.glob(".step-*.part"):
+                shutil.rmtree(left, ignore_errors=True)
             work.mkdir(parents=True)
     except OSError as error:
         failure = f"{work}: {error.strerror or error}"
     _agree(failure, work, ranks)
     try:
-        _save(own, work / f"rank-{ranks.rank}.pt")
+        save_tensors(own, work / f"rank-{ranks.rank}.pt")
         if ranks.rank == 0:
-            _save(shared, work / _SHARED)
-    except (OSError, RuntimeError) as error:  # torch.save tells a full disk as a RuntimeError
-        failure = f"{work}: {error}"
+            save_tensors(shared, work / _SHARED)
+    except OSError as error:
+        failure = f"{work}: {error.strerror or error}"
     _agree(failure, work, ranks)
     try:
         if ranks.rank == 0:
@@ -130,9 +132,19 @@ def _agree(failure: str, work: Path, ranks: Ranks) -> None:
         raise OutputError(f"the checkpoint cannot be written: {failures[0]}")
 
 
-def _save(content: dict[str, Any], file: Path) -> None:
+def save_tensors(content: dict[str, Any], file: Path) -> None:
+    """Write a file by ``torch.save``, onto the disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with file.open("wb") as stream:
-        torch.save(content, stream)
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            # PyTorch tells a full disk as how far its writer came; what the system said is in the context, if anywhere.
+            cause = error.__context__ if isinstance(error.__context__, OSError) else None
+            raise OSError(f"{cause.strerror if cause else 'PyTorch could not write all; is the disk full?'}") from error
         stream.flush()
         os.fsync(stream.fileno())
 

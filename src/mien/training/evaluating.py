@@ -76,6 +76,7 @@ def open_watched(settings: TrainingSettings, ranks: Ranks, watch: Watch) -> list
                 opened.append(_with_chips(_name(wanted), protocol, size, watch))
     except MienError as error:
         failure = error
+    ranks.await_first()
     # One process that fails must not leave the others waiting.
     failures = [error for error in ranks.gather_objects(failure) if error is not None]
     if failures:

@@ -141,6 +141,10 @@ class Learner:
         """The weights of all heads, this process's own."""
         return [weight for head in self.heads for weight in head.parameters()]
 
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The weights that all processes have the same of: the network's, and those of heads that are not divided."""
+        return [*self.trunk.parameters(), *(weight for head in self.heads for weight in head.shared_parameters())]
+
     def loss(self, images: Tensor, labels: Tensor, sets: Tensor, teacher: TeacherPart | None) -> StepLoss:
         """The loss of this process's part of a batch.
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from mien.errors import OutputError
 
 __all__ = ["RunLog", "read_log"]
 
@@ -23,6 +27,9 @@ class RunLog:
 
     Lines are objects with ``kind`` (``step``, ``evaluation``, ``event``), ``step`` and numbers; numbers that are not
     finite are null. TensorBoard's files are in ``tensorboard/``.
+
+    Raises:
+        OutputError: they cannot be written.
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
@@ -30,23 +37,39 @@ class RunLog:
 
         self._file = folder / _JSONL
         kept = [line for line in read_log(folder) if line["step"] <= step]
-        self._file.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        self._stream = self._file.open("a", encoding="utf-8")
-        self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        work = self._file.with_suffix(".part")
+        try:
+            # Whole or not at all: on a full disk, the log of what was done stays.
+            work.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            os.replace(work, self._file)
+            self._stream = self._file.open("a", encoding="utf-8")
+            self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        except OSError as error:
+            raise OutputError(f"{self._file}: cannot be written: {error.strerror or error}") from error
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line; numbers also go to TensorBoard as ``kind/name``."""
+        """One line; numbers also go to TensorBoard as ``kind/name``.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         finite = {name: _finite(value) for name, value in values.items()}
-        self._stream.write(json.dumps({"kind": kind, "step": step, **finite}) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps({"kind": kind, "step": step, **finite}) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"{self._file}: cannot be written: {error.strerror or error}") from error
         for name, value in finite.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         """Finish both."""
-        self._stream.close()
-        self._board.close()
+        # On a full disk, what could not be written was told of when it was to be.
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            self._board.close()
 
     def __enter__(self) -> RunLog:
         return self

@@ -27,6 +27,7 @@ __all__ = ["Ranks", "convert_batch_norms", "join"]
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 600.0
+_PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ class Ranks:
         world: how many there are.
         local_rank: this process's number on its machine.
         device: where its tensors are.
+        patient: a process group that waits for long, for ``await_first``; None for the usual time.
     """
 
     rank: int = 0
     world: int = 1
     local_rank: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    patient: Any = None
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """The sum over processes, of tensors of one shape; a new tensor. Differentiable."""
@@ -171,6 +174,29 @@ class Ranks:
                 if self.device.type == "cuda":
                     torch.cuda.synchronize(self.device)
 
+    def await_first(self) -> None:
+        """Wait until rank 0 has done what it alone does, as an evaluation, be it hours; it calls this afterwards."""
+        if self.patient is None:
+            self.barrier()
+        else:
+            with _collective():
+                dist.all_reduce(torch.zeros(1), group=self.patient)
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """In it, ``backward`` averages gradients: ``DistributedDataParallel`` talks to the others by itself.
+
+        Raises:
+            RankLost: another process has died or does not answer.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            # Other errors come through here too, as too little memory: only the transports' own are of the others.
+            if self.world == 1 or not any(name in str(error).lower() for name in ("gloo", "nccl", "connection")):
+                raise
+            raise _lost(error) from error
+
     def leave(self) -> None:
         """Leave the others; the last call."""
         if self.world > 1 and dist.is_initialized():
@@ -216,7 +242,10 @@ def join(device: Literal["auto", "cpu", "cuda"] = "auto", *, timeout_s: float = 
                 world_size=world,
                 timeout=timedelta(seconds=timeout_s),
             )
-    return Ranks(rank, world, local_rank, kind)
+    with _collective():
+        # By gloo on any device: a process that dies closes its connections, which ends the wait.
+        patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    return Ranks(rank, world, local_rank, kind, patient)
 
 
 def _from_environment(name: str, default: int) -> int:
@@ -244,8 +273,12 @@ def _collective() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # all of torch.distributed's errors are
-        first = str(error).partition("\n")[0]  # the rest is where in C++ it happened
-        raise RankLost(f"another process has died or does not answer: {first}") from error
+        raise _lost(error) from error
+
+
+def _lost(error: RuntimeError) -> RankLost:
+    first = str(error).partition("\n")[0]  # the rest is where in C++ it happened
+    return RankLost(f"another process has died or does not answer: {first}")
 
 
 def _reduced(tensor: Tensor, how: Any) -> Tensor:

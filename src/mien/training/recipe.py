@@ -23,6 +23,7 @@ from mien.training.data.loader import Batch
 from mien.training.evaluating import Watched, evaluate_backbone
 from mien.training.learner import Learner, TeacherPart
 from mien.training.logs import RunLog
+from mien.training.memory import keep_freed_memory
 from mien.training.ranks import Ranks, join
 from mien.training.runs import RunFolder
 from mien.training.schedules import rate_at
@@ -84,7 +85,7 @@ def train(
         OutputError: the folder holds another run and ``resume`` is False, or cannot be written.
         BadPack: a pack or its index is damaged.
         BadCheckpoint: the checkpoint is damaged or of other weights.
-        TrainingDiverged: the loss is not finite; the batch is kept in the run's folder.
+        TrainingDiverged: the loss or its gradient is not finite; the batch is kept in the run's folder.
     """
     if ranks is None:
         ranks = join(settings.device)
@@ -93,11 +94,15 @@ def train(
         finally:
             ranks.leave()
     watch = Watch() if watch is None else watch
-    folder = RunFolder.open(run, settings, ranks, resume=resume)
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    with open_sources(settings, ranks, watch) as sources:
+    with (
+        RunFolder.open(run, settings, ranks, resume=resume) as folder,
+        open_sources(settings, ranks, watch) as sources,
+    ):
         steps = total_steps(settings.length, sources.loader.steps_per_epoch)
         state = _begin(settings, sources, ranks)
         if resume and (found := folder.checkpoint()) is not None:
@@ -165,7 +170,7 @@ def _run(
         state.seconds = before + meter.seconds
         meter.add(parts, settings.data.batch, len(batch.skipped))
         folder.note_skipped(batch.skipped)
-        if not math.isfinite(parts["loss"]):
+        if _diverged(state, parts):
             raise TrainingDiverged(folder.keep_batch(state.step, batch, parts))
         if state.step % settings.log_every == 0 or state.step == steps:
             line = meter.line(ranks, rate_at(settings.optimizer, state.step - 1, steps))
@@ -217,23 +222,25 @@ def _step(
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     sums: dict[str, float] = {}
-    parts = _parts(len(batch.images), how.accumulate)
-    for number, part in enumerate(parts):
+    parts = _parts(settings.data.batch, how.accumulate, learner.ranks)
+    for number, (part, share) in enumerate(parts):
         images, labels, sets = (whole[part].to(device) for whole in (batch.images, batch.labels, batch.sets))
         said = (
             None if teacher is None else TeacherPart(teacher.templates[part].to(device), teacher.known[part].to(device))
         )
         last = number == len(parts) - 1
-        with learner.averaging() if last else learner.without_averaging():
+        with learner.ranks.averaging(), learner.averaging() if last else learner.without_averaging():
             loss = learner.loss(images, labels, sets, said)
-            state.scaler.scale(loss.total / len(parts)).backward()  # type: ignore[no-untyped-call]
+            state.scaler.scale(loss.total * share).backward()  # type: ignore[no-untyped-call]
         for name, value in loss.parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value) / len(parts)
+            sums[name] = sums.get(name, 0.0) + float(value) * share
     if state.scaler.is_enabled() and not math.isfinite(_clip(learner, None)):
         # An overflow in one process's class centers: all of them must see it, or they would not stay alike.
         next(weight.grad for weight in learner.trunk.parameters() if weight.grad is not None).fill_(math.inf)
     state.scaler.unscale_(optimizer)
     sums["gradient_norm"] = _clip(learner, how.clip)
+    if _diverged(state, sums):
+        return sums  # the weights stay as they are
     state.scaler.step(optimizer)
     state.scaler.update()
     if state.average is not None:
@@ -241,19 +248,44 @@ def _step(
     return sums
 
 
-def _parts(count: int, parts: int) -> list[slice]:
-    """A batch in parts of about the same size."""
-    size = max(1, math.ceil(count / parts))
-    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
+def _diverged(state: RunState, parts: dict[str, float]) -> bool:
+    """Whether a step cannot be gone on from: all processes have the same gradients, so all find the same."""
+    if not math.isfinite(parts["loss"]):
+        return True
+    if math.isfinite(parts["gradient_norm"]):
+        return False
+    # In fp16 gradients overflow now and then, and are scaled less after that; where that does not help, they are wrong.
+    return not state.scaler.is_enabled() or state.scaler.get_scale() < 1
+
+
+def _parts(batch: int, parts: int, ranks: Ranks) -> list[tuple[slice, float]]:
+    """A batch in parts of about the same size: each one's images in this process, and its share of the whole batch.
+
+    There are as many parts in each process, and none is empty, whatever the batch is divided by.
+    """
+    counts = [len(range(rank, batch, ranks.world)) for rank in range(ranks.world)]
+    parts = min(parts, min(counts))
+
+    def part(count: int, number: int) -> slice:
+        return slice(count * number // parts, count * (number + 1) // parts)
+
+    found = []
+    for number in range(parts):
+        slices = [part(count, number) for count in counts]
+        share = sum(each.stop - each.start for each in slices) / batch
+        found.append((slices[ranks.rank], share))
+    return found
 
 
 def _clip(learner: Learner, most: float | None) -> float:
     """The norm of all gradients, also of other processes' class centers; above ``most`` they are scaled down to it."""
-    trunk = [weight.grad for weight in learner.trunk.parameters() if weight.grad is not None]
-    heads = [weight.grad for weight in learner.head_parameters() if weight.grad is not None]
-    norm = float(torch.sqrt(_squares(trunk, learner) + learner.ranks.all_reduce_sum(_squares(heads, learner))))
+    shared = learner.shared_parameters()
+    common = [weight.grad for weight in shared if weight.grad is not None]
+    alike = {id(weight) for weight in shared}
+    own = [w.grad for w in learner.head_parameters() if w.grad is not None and id(w) not in alike]
+    norm = float(torch.sqrt(_squares(common, learner) + learner.ranks.all_reduce_sum(_squares(own, learner))))
     if most is not None and math.isfinite(norm) and norm > most:
-        for gradient in (*trunk, *heads):
+        for gradient in (*common, *own):
             gradient.mul_(most / norm)
     return norm
 
@@ -276,6 +308,7 @@ def _evaluate(
             watch.evaluated(state.step, name, figures)
             if log is not None:
                 log.write("evaluation", state.step, {"protocol": name, **figures})
+    ranks.await_first()
     found = ranks.broadcast_object(found)
     accuracy = found[watched[0].name]["accuracy"]
     if accuracy > state.best.get("accuracy", -math.inf):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import torch
 
 from mien.errors import BadCheckpoint, BadSettings, MienError, OutputError
-from mien.training.checkpoints import Checkpoint, latest, read_checkpoint
+from mien.training.checkpoints import Checkpoint, latest, read_checkpoint, save_tensors
+from mien.training.data.claims import claimed
 from mien.training.data.loader import Batch
 from mien.training.logs import RunLog, read_log
 from mien.training.ranks import Ranks
@@ -24,6 +27,7 @@ __all__ = ["RunFolder", "Trained", "read_run"]
 SETTINGS, RESULT, BEST = "settings.toml", "result.json", "best"
 _WEIGHTS = "weights.pt"
 _SKIPPED = "skipped.jsonl"
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -32,10 +36,11 @@ class RunFolder:
     Args:
         path: the folder.
         ranks: the processes; the first one writes what all have in common.
+        lock: keeps others out of the folder while it is open; the first process has it.
     """
 
-    def __init__(self, path: Path, ranks: Ranks) -> None:
-        self.path, self._ranks = path, ranks
+    def __init__(self, path: Path, ranks: Ranks, lock: IO[str] | None = None) -> None:
+        self.path, self._ranks, self._lock = path, ranks, lock
         self.checkpoints = path / "checkpoints"
 
     @classmethod
@@ -44,11 +49,15 @@ class RunFolder:
 
         Raises:
             BadSettings: ``resume`` with settings that would compute something else; the differences are listed.
-            OutputError: it holds a run and ``resume`` is False, or cannot be written.
+            OutputError: it holds a run and ``resume`` is False, another process trains in it, or it cannot be
+                written.
         """
         failure: MienError | None = None
+        lock: IO[str] | None = None
         if ranks.rank == 0:
             try:
+                path.mkdir(parents=True, exist_ok=True)
+                lock = claimed(path / _LOCK, f"{path}: another process is training there", forking=True)
                 cls._claim(path, settings, resume)
             except MienError as error:
                 failure = error
@@ -56,19 +65,34 @@ class RunFolder:
                 failure = OutputError(f"{path}: cannot be written: {error.strerror or error}")
         failure = ranks.broadcast_object(failure)
         if failure is not None:
+            if lock is not None:
+                lock.close()
             raise failure
-        return cls(path, ranks)
+        return cls(path, ranks, lock)
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @staticmethod
     def _claim(path: Path, settings: TrainingSettings, resume: bool) -> None:
         there = path / SETTINGS
-        if there.is_file():
+        # What ended before its first checkpoint and its first line has nothing that could be lost.
+        if there.is_file() and (latest(path / "checkpoints") is not None or read_log(path)):
             if not resume:
                 raise OutputError(f"{path} holds a run already: go on with it (--resume), or choose another folder")
             changed = differences(read_settings(there), settings)
             if changed:
                 raise BadSettings(f"{path} was begun with other settings: {'; '.join(changed)}")
-        path.mkdir(parents=True, exist_ok=True)
         write_settings(settings, there)
 
     def checkpoint(self) -> Checkpoint | None:
@@ -92,22 +116,35 @@ class RunFolder:
         return {line["protocol"]: {name: line[name] for name in line if name not in drop} for line in lines}
 
     def note_skipped(self, skipped: Sequence[tuple[int, int, str]]) -> None:
-        """Write down images that could not be read: data set, row and reason each."""
+        """Write down images that could not be read: data set, row and reason each.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
         if not skipped:
             return
-        with (self.path / _SKIPPED).open("a", encoding="utf-8") as stream:
-            for number, row, reason in skipped:
-                stream.write(json.dumps({"set": number, "row": row, "reason": reason}) + "\n")
+        file = self.path / _SKIPPED
+        try:
+            with file.open("a", encoding="utf-8") as stream:
+                for number, row, reason in skipped:
+                    stream.write(json.dumps({"set": number, "row": row, "reason": reason}) + "\n")
+        except OSError as error:
+            raise OutputError(f"{file}: cannot be written: {error.strerror or error}") from error
 
     def keep_batch(self, step: int, batch: Batch, parts: Mapping[str, float]) -> str:
-        """Keep a batch whose loss is not finite, for somebody to look at; what to tell of it."""
+        """Keep a batch whose loss or gradient is not finite, for somebody to look at; what to tell of it."""
         file = self.path / "diverged" / f"step-{step:08d}-rank-{self._ranks.rank}.pt"
-        file.parent.mkdir(exist_ok=True)
         content = {name: getattr(batch, name) for name in ("images", "labels", "sets", "rows", "mirrored")}
-        torch.save({**content, "parts": dict(parts)}, file)
+        kept = f"is kept in {file}"
+        try:
+            file.parent.mkdir(exist_ok=True)
+            save_tensors({**content, "parts": dict(parts)}, file)
+        except OSError as error:
+            kept = f"could not be kept in {file}: {error.strerror or error}"
+        what = "loss" if not math.isfinite(parts["loss"]) else "gradient"
         told = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
         return (
-            f"step {step}: the loss is not finite ({told}); the batch is kept in {file}. The last checkpoint stands. "
+            f"step {step}: the {what} is not finite ({told}); the batch {kept}. The last checkpoint stands. "
             "A lower optimizer.rate, a longer optimizer.warmup or optimizer.clip may help"
         )
 
@@ -121,14 +158,22 @@ class RunFolder:
         try:
             folder.mkdir(exist_ok=True)
             part = folder / f".{_WEIGHTS}.part"
-            torch.save({"step": step, "weights": dict(weights), "figures": json.dumps(figures)}, part)
+            save_tensors({"step": step, "weights": dict(weights), "figures": json.dumps(figures)}, part)
             os.replace(part, folder / _WEIGHTS)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"{folder}: the best weights cannot be written: {error}") from error
+        except OSError as error:
+            raise OutputError(f"{folder}: the best weights cannot be written: {error.strerror or error}") from error
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write down how the run ended."""
-        (self.path / RESULT).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        """Write down how the run ended.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        file = self.path / RESULT
+        try:
+            file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{file}: cannot be written: {error.strerror or error}") from error
 
 
 class Trained:

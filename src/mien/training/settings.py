@@ -243,5 +243,28 @@ class TrainingSettings:
                 f"data.batch: expected classes × images = {data.classes * data.images} for a balanced batch, "
                 f"got {data.batch}"
             )
+        if data.batch < 2 * self.optimizer.accumulate:
+            raise ValueError(
+                f"data.batch: expected two images or more in each of optimizer.accumulate={self.optimizer.accumulate} "
+                f"parts, as batch normalization needs, got {data.batch}"
+            )
+        self._check_loss()
         if self.evaluation.patience is not None and not (self.evaluation.protocols and self.evaluation.every):
             raise ValueError("evaluation.patience: expected evaluation.every and protocols to go with it")
+
+    def _check_loss(self) -> None:
+        name, taught = self.loss.name, self.distillation
+        if taught is not None and taught.labels == 0:
+            if taught.copy_centers:
+                raise ValueError(
+                    "distillation.copy_centers: expected distillation.labels above 0, without which there are no "
+                    "class centers, got 0"
+                )
+            return
+        if name in ("triplet", "ddl") and self.data.sampler != "balanced":
+            raise ValueError(
+                f"loss {name}: expected data.sampler=balanced, which gives each batch several images of a person, "
+                f"got {self.data.sampler}"
+            )
+        if name == "ddl" and len(self.data.packs) != 2:
+            raise ValueError(f"loss ddl: expected two packs, easy images and hard ones, got {len(self.data.packs)}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from mien.errors import BadSettings
-from mien.training import settings as _settings
 from mien.training.losses import ArcFaceSettings
 from mien.training.settings import TrainingSettings
 
@@ -21,9 +22,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["FREE", "differences", "read_settings", "settings_from", "to_tables", "write_settings"]
+__all__ = ["FREE", "NONE", "differences", "read_settings", "settings_from", "to_tables", "write_settings"]
 
 _ADAPTER = TypeAdapter(TrainingSettings)
+NONE = "none"
+"""In TOML, which has no word for it: no value."""
 FREE = frozenset(
     {
         "length.minutes",
@@ -45,9 +48,13 @@ FREE = frozenset(
 def read_settings(file: Path, overrides: Iterable[str] = ()) -> TrainingSettings:
     """Settings from a TOML file, changed by overrides.
 
+    What has no value, as a limit that there is none of, is ``none``. One pack needs no list.
+
     Args:
         file: TOML; paths in it are relative to its folder.
-        overrides: ``section.key=value``, the value in TOML; a plain word needs no quotes.
+        overrides: ``section.key=value``, the value in TOML; a plain word needs no quotes. Another ``loss.name`` or
+            ``augmentation.preset`` than the file's puts aside what the file has in that section, which was meant for
+            the file's own; ``length.steps`` takes the place of ``length.epochs``, and the other way round.
 
     Raises:
         BadSettings: no such file, no TOML, an unknown key, a wrong type, a value out of range; the message says which.
@@ -73,10 +80,16 @@ def settings_from(tables: dict[str, Any], overrides: Iterable[str] = (), folder:
         BadSettings: as ``read_settings``.
     """
     merged = _with_paths(tables, folder)
-    for override in overrides:
-        _override(merged, override)
-    if isinstance(merged.get("loss"), dict):
-        merged["loss"].setdefault("name", ArcFaceSettings().name)
+    changes = [_parsed(override) for override in overrides]
+    _put_aside(merged, dict(changes))
+    for key, value in changes:
+        _override(merged, key, value)
+    data, loss = merged.get("data"), merged.get("loss")
+    if isinstance(data, dict) and isinstance(data.get("packs"), str):
+        data["packs"] = [data["packs"]]
+    if isinstance(loss, dict):
+        loss.setdefault("name", ArcFaceSettings().name)
+    _unset(merged, TrainingSettings)
     try:
         return _ADAPTER.validate_python(merged)
     except ValidationError as error:
@@ -86,14 +99,18 @@ def settings_from(tables: dict[str, Any], overrides: Iterable[str] = (), folder:
 def to_tables(settings: TrainingSettings) -> dict[str, Any]:
     """The settings as nested tables of plain values, without those that are None; ``settings_from`` reads them."""
     tables: dict[str, Any] = _plain(dataclasses.asdict(settings))
+    if settings.optimizer.clip is None:
+        tables["optimizer"]["clip"] = NONE  # left out, it would be the default
     return tables
 
 
 def write_settings(settings: TrainingSettings, file: Path) -> None:
-    """Write settings as TOML, with absolute paths."""
+    """Write settings as TOML, with absolute paths; the file that was there stays until the new one is whole."""
     import tomli_w
 
-    file.write_text(tomli_w.dumps(to_tables(settings)), encoding="utf-8")
+    work = file.with_name(f".{file.name}.part")
+    work.write_text(tomli_w.dumps(to_tables(settings)), encoding="utf-8")
+    os.replace(work, file)
 
 
 def differences(old: TrainingSettings, new: TrainingSettings) -> list[str]:
@@ -106,15 +123,30 @@ def differences(old: TrainingSettings, new: TrainingSettings) -> list[str]:
     ]
 
 
-def _override(tables: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise BadSettings(f"expected key=value, as optimizer.rate=0.05, got {override!r}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key.strip(), tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
-    *sections, last = key.strip().split(".")
+        return key.strip(), text
+
+
+def _put_aside(tables: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Drop what cannot stand, or would have no meaning, beside an override."""
+    for section, key, usual in (("loss", "name", ArcFaceSettings().name), ("augmentation", "preset", "default")):
+        table = tables.get(section)
+        if isinstance(table, dict) and changes.get(f"{section}.{key}", table.get(key, usual)) != table.get(key, usual):
+            tables[section] = {}
+    length = tables.get("length")
+    for key, other in (("steps", "epochs"), ("epochs", "steps")):
+        if isinstance(length, dict) and f"length.{key}" in changes and f"length.{other}" not in changes:
+            length.pop(other, None)
+
+
+def _override(tables: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
     table = tables
     for section in sections:
         inner = table.setdefault(section, {})
@@ -122,6 +154,24 @@ def _override(tables: dict[str, Any], override: str) -> None:
             raise BadSettings(f"{key}: {section} is no section")
         table = inner
     table[last] = value
+
+
+def _unset(table: dict[str, Any], *kinds: Any) -> None:
+    """Replace ``none`` by None, where a setting may be that."""
+    for key, value in table.items():
+        options = [option for kind in kinds for option in _options(kind, key)]
+        if value == NONE and type(None) in options:
+            table[key] = None
+        elif isinstance(value, dict):
+            _unset(value, *options)
+
+
+def _options(kind: Any, key: str) -> tuple[Any, ...]:
+    """The types that a setting may have."""
+    if not dataclasses.is_dataclass(kind):
+        return ()
+    hint = get_type_hints(kind).get(key)
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 _PATHS = {("data", "packs"), ("backbone", "start"), ("distillation", "teacher_run")}
@@ -167,13 +217,36 @@ def _flat(tables: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]
 
 
 def _told(fault: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in fault["loc"]) or "settings"
+    parts = [str(part) for part in fault["loc"]]
+    kind: Any = TrainingSettings
+    if parts[:1] == ["loss"] and len(parts) > 1:
+        # Pydantic puts the loss's name between the section and the setting.
+        name = parts.pop(1)
+        kind = next((each for each in _options(kind, "loss") if _loss_name(each) == name), kind)
+    else:
+        for part in parts[:-1]:
+            kind = next((each for each in _options(kind, part) if dataclasses.is_dataclass(each)), kind)
+    where = ".".join(parts) or "settings"
     if fault["type"] == "unexpected_keyword_argument":
-        near = difflib.get_close_matches(str(fault["loc"][-1]), _names(), n=1)
-        return f"{where}: unknown setting" + (f"; did you mean {near[0]}?" if near else "")
-    return f"{where}: {fault['msg']}, got {fault['input']!r}" if fault["loc"] else str(fault["msg"])
+        there = [field.name for field in dataclasses.fields(kind)]
+        near = difflib.get_close_matches(parts[-1], there, n=1)
+        whose = f" of {_loss_name(kind)}" if parts[0] == "loss" else ""
+        return f"{where}: unknown setting{whose}; " + (
+            f"did you mean {near[0]}?" if near else f"there are {_list(there)}"
+        )
+    if fault["type"] == "union_tag_invalid":
+        names = sorted(_loss_name(each) for each in _options(TrainingSettings, "loss"))
+        near = difflib.get_close_matches(str(fault["ctx"]["tag"]), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{where}.name: expected one of {_list(names)}, got {fault['ctx']['tag']!r}{hint}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    told = not isinstance(fault["input"], (str, int, float, list, tuple)) or fault["type"] == "value_error"
+    return f"{where}: {message}" + ("" if told else f", got {fault['input']!r}") if parts else message
 
 
-def _names() -> list[str]:
-    kinds = [value for value in vars(_settings).values() if isinstance(value, type) and dataclasses.is_dataclass(value)]
-    return [field.name for kind in kinds for field in dataclasses.fields(kind)]
+def _loss_name(kind: Any) -> str:
+    return str(getattr(kind, "name", ""))
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -15,6 +15,7 @@ from mien.errors import BadInput, BadSettings
 from mien.recognizer import Recognizer, Settings
 from mien.training.augmentation import Augmentation
 from mien.training.backbones import Backbone, build_backbone
+from mien.training.data.describing import require_chips_of
 from mien.training.data.index import Index, read_index
 from mien.training.data.loader import Batch, Loader
 from mien.training.evaluating import Watched, open_watched
@@ -129,6 +130,8 @@ def _teach(settings: TrainingSettings, sources: Sources, ranks: Ranks, watch: Wa
         return
     teacher = TeacherTemplates(Recognizer(Settings(embedder=how.teacher)).embedder)
     stack.callback(teacher.close)
+    for index in sources.indexes:
+        require_chips_of(index, teacher.teacher)
     if how.teacher_run is not None:
         found = read_run(how.teacher_run)
         sources.teacher_backbone = build_backbone(
@@ -145,7 +148,7 @@ def _teach(settings: TrainingSettings, sources: Sources, ranks: Ranks, watch: Wa
 
         for index in sources.indexes:
             teacher.fill(index, told)
-    ranks.barrier()
+    ranks.await_first()
     sources.teacher = teacher
     if how.copy_centers:
         if teacher.teacher.dimension != settings.backbone.dimension:

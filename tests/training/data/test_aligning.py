@@ -128,8 +128,11 @@ def test_a_folder_of_chips_can_be_packed(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     write(tmp_path / "src" / "p" / "1.png", face_image(0))
-    with pytest.raises(OutputError, match="src: expected a folder that is not there yet or is empty"):
+    with pytest.raises(OutputError, match="src: expected a folder that is not there yet, is empty"):
         align_folder(open_listing(tmp_path / "src"), tmp_path / "src", ALIGN, fake_recognizer())
+    align_folder(open_listing(tmp_path / "src"), tmp_path / "out", ALIGN, fake_recognizer())
+    with pytest.raises(OutputError, match="out: expected a folder that is not there yet, is empty"):
+        align_folder(open_listing(tmp_path / "src"), tmp_path / "out", ALIGN, fake_recognizer())
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from mien.errors import BadInput, BadPack, OutputError
+from mien.errors import BadPack, OutputError
+from mien.training.data.claims import FACTS, claimed, compared, synced
 from mien.training.data.preparing import Refused
 from mien.training.data.schema import index_schema
 from mien.training.data.shards import shard_name, sync_folder
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "Place", "in_the_making"]
 
 _FOLDER = ".packing"
-_FACTS, _LOCK = "facts.json", "lock"
+_LOCK = "lock"
 _META = b"mien.packing"
 
 
@@ -50,7 +51,7 @@ class Place:
 
 def in_the_making(folder: Path) -> bool:
     """Whether a folder holds a pack that is not done."""
-    return (folder / _FOLDER / _FACTS).is_file()
+    return (folder / _FOLDER / FACTS).is_file()
 
 
 class Journal:
@@ -79,7 +80,7 @@ class Journal:
         self.refused: list[Refused] = []
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._folder / _LOCK)
+            self._lock = claimed(self._folder / _LOCK, f"{folder}: another process is packing there")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
         try:
@@ -112,7 +113,7 @@ class Journal:
         work = entry.with_suffix(".part")
         try:
             pq.write_table(table, work)
-            _synced(work)
+            synced(work)
             os.replace(work, entry)
             sync_folder(self._folder)
         except (OSError, pa.ArrowException) as error:
@@ -144,7 +145,7 @@ class Journal:
         place = folder / _FOLDER
         if place.is_dir():
             # Without its facts it is none any more, so a kill in the midst of this leaves no half of one.
-            (place / _FACTS).unlink(missing_ok=True)
+            (place / FACTS).unlink(missing_ok=True)
             sync_folder(place)
             shutil.rmtree(place, ignore_errors=True)
 
@@ -161,24 +162,13 @@ class Journal:
         self.close()
 
     def _compare(self, facts: Mapping[str, object]) -> None:
-        file = self._folder / _FACTS
-        given = json.loads(json.dumps(dict(facts)))
-        if file.is_file():
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            changed = [name for name in sorted({*kept, *given}) if kept.get(name) != given.get(name)]
-            if changed:
-                told = "; ".join(f"{name}: was {kept.get(name)!r}, is {given.get(name)!r}" for name in changed)
-                raise BadInput(f"{self._pack}: holds a pack in the making with other settings: {told}")
-            return
-        work = file.with_suffix(".part")
         try:
-            for stale in self._folder.glob("*.parquet"):
-                stale.unlink()
-            work.write_text(json.dumps(given, indent=1), encoding="utf-8")
-            _synced(work)
-            os.replace(work, file)
+            if not (self._folder / FACTS).is_file():
+                for stale in self._folder.glob("*.parquet"):
+                    stale.unlink()
+            compared(self._folder, facts, f"{self._pack}: holds a pack in the making with other settings")
         except OSError as error:
-            raise OutputError(f"{file}: cannot be written: {_reason(error)}") from error
+            raise OutputError(f"{self._folder}: cannot be written: {_reason(error)}") from error
 
     def _read(self) -> None:
         import pyarrow.parquet as pq
@@ -206,25 +196,6 @@ class Journal:
                     found.unlink()
         except OSError as error:
             raise OutputError(f"{self._pack}: cannot be written: {_reason(error)}") from error
-
-
-def _locked(file: Path) -> IO[str]:
-    stream = file.open("w")
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: the file being open is all there is
-        return stream
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        stream.close()
-        raise OutputError(f"{file.parent.parent}: another process is packing there") from error
-    return stream
-
-
-def _synced(file: Path) -> None:
-    with file.open("r+b") as stream:
-        os.fsync(stream.fileno())
 
 
 def _reason(error: Exception) -> str:

@@ -23,7 +23,16 @@ from mien.training.data.shards import ShardWriter, Stored
 from mien.training.data.working import prepared_in_order
 from mien.training.requirements import need_parquet
 
-__all__ = ["FAILURES_FILE", "PackReport", "pack", "pack_images", "remove_pack", "require_room", "write_failures"]
+__all__ = [
+    "FAILURES_FILE",
+    "PackReport",
+    "pack",
+    "pack_facts",
+    "pack_images",
+    "remove_pack",
+    "require_room",
+    "write_failures",
+]
 
 FAILURES_FILE = "failures.csv"
 """Beside the index: the images that were not packed, and why."""
@@ -88,7 +97,7 @@ def pack(
     began = time.monotonic()
     require_room(out)
     advance = progress or (lambda _count: None)
-    with Journal(out, _facts(listing, settings, recognizer)) as journal:
+    with Journal(out, pack_facts(listing, settings, recognizer)) as journal:
         advance(journal.resumed)
         _fill(journal, out, listing, settings, recognizer, advance, stopped or (lambda: False))
         place, refused = journal.place, tuple(journal.refused)
@@ -159,7 +168,8 @@ def write_failures(file: Path, refused: tuple[Refused, ...] | list[Refused]) -> 
         raise OutputError(f"{file}: cannot be written: {error.strerror or error}") from error
 
 
-def _facts(listing: Listing, settings: PackSettings, recognizer: Recognizer | None) -> dict[str, object]:
+def pack_facts(listing: Listing, settings: PackSettings, recognizer: Recognizer | None) -> dict[str, object]:
+    """What the images of a pack depend on: work that was cut off goes on with the same only."""
     facts: dict[str, object] = {
         "source": os.path.abspath(listing.source),
         "images": same_list(listing),

@@ -109,6 +109,10 @@ class ShardedHead(Objective):
         self._optimizer, self._group = optimizer, groups[0]
         optimizer.register_step_post_hook(lambda *_: self._stepped())
 
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The margin's."""
+        return list(self.margin.parameters())
+
     def set_centers(self, centers: Tensor, *, frozen: bool) -> None:
         """Begin with given centers.
 

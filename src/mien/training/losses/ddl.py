@@ -96,6 +96,11 @@ class DistributionDistillation(Objective):
         """As the head's."""
         self.head.attach(optimizer)
 
+    def shared_parameters(self) -> list[torch.nn.Parameter]:
+        """As the head's."""
+        shared: list[torch.nn.Parameter] = self.head.shared_parameters()
+        return shared
+
     def set_centers(self, centers: Tensor, *, frozen: bool) -> None:
         """As the head's."""
         self.head.set_centers(centers, frozen=frozen)

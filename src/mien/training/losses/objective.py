@@ -53,6 +53,10 @@ class Objective(nn.Module):
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Tell the optimizer, before the first step; only a sampled head needs to know it."""
 
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Of its own parameters, those of which all processes have the same; the others are a process's own."""
+        return []
+
     def set_centers(self, centers: Tensor, *, frozen: bool) -> None:
         """Begin with given class centers.
 
