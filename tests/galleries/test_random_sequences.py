@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mien.errors import IdentityNotFound, SpaceMismatch, TemplateNotFound
+from mien.errors import IdentityExists, IdentityNotFound, SpaceMismatch, TemplateNotFound
 from mien.galleries import Gallery, SqlGallery, open_gallery
 from mien.matching import paired_scores
 from mien.types import Templates
@@ -109,6 +109,22 @@ class GalleryMachine(RuleBasedStateMachine):
                 handle.remove_identity(name)
         self.drop(ids)
 
+    @rule(which=st.integers(0, 1), name=NAMES, new=NAMES, merge=st.booleans())
+    def rename(self, which: int, name: str, new: str, merge: bool) -> None:
+        handle = self.handles[which % len(self.handles)]
+        owners = [owner for owner, _ in self.model.values()]
+        if name not in owners:
+            with pytest.raises(IdentityNotFound):
+                handle.rename(name, new, merge=merge)
+        elif new != name and new in owners and not merge:
+            with pytest.raises(IdentityExists):
+                handle.rename(name, new)
+        else:
+            count = owners.count(name) + (owners.count(new) if new != name else 0)
+            assert handle.rename(name, new, merge=merge) == count
+            self.model = {id_: (new if owner == name else owner, face) for id_, (owner, face) in self.model.items()}
+            self.tags[new] = self.tags.pop(name, set()) | self.tags.get(new, set())
+
     @rule(which=st.integers(0, 1), place=st.integers(-3, 30))
     def remove_template(self, which: int, place: int) -> None:
         # Ids that were given out, in use or not, and a few that never were.
@@ -167,6 +183,8 @@ class GalleryMachine(RuleBasedStateMachine):
         for handle in self.handles:
             assert handle.identities() == sorted((owner, owners.count(owner)) for owner in set(owners))
             assert len(handle) == len(self.model)
+            assert handle.count_identities() == len(set(owners))
+            assert handle.identities(after=name, limit=2) == [i for i in handle.identities() if i[0] > name][:2]
             if ids:
                 assert handle.tags(name) == sorted(self.tags.get(name, ()))
                 found, templates = handle.templates(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from mien.cli.gallery_audit import audit
 from mien.cli.gallery_making import create, in_words
 from mien.cli.gallery_maps import fit_map
 from mien.cli.gallery_models import migrate
+from mien.cli.gallery_naming import delete, rename
 from mien.cli.gallery_transfer import export, import_
 from mien.cli.gallery_upkeep import check, compact, rotate_key
 from mien.cli.migrations import migration_of, migration_words
@@ -20,7 +21,12 @@ from mien.cli.names import checked_identity
 from mien.cli.options import GalleryUrlOption
 from mien.cli.output import Output
 from mien.cli.records import Record
+from mien.cli.servers import Place
 from mien.cli.usage import PlainCommand
+
+if TYPE_CHECKING:
+    from mien.galleries import GallerySummary
+    from mien.galleries.exchange_rows import Migration
 
 __all__ = ["gallery"]
 
@@ -36,17 +42,24 @@ gallery.command(cls=PlainCommand)(create)
 
 @gallery.command("list", cls=PlainCommand)
 @command
-def list_(output: Output, gallery: GalleryUrlOption) -> None:
-    """List the galleries in a file or on a server.
+def list_(
+    output: Output,
+    place: Place,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "--gallery", metavar="URL", show_default=False, help="Where they are, such as sqlite:///people.db"
+        ),
+    ] = None,
+) -> None:
+    """List the galleries in a file, a database or, with --server, on a mien server.
 
     Example: mien gallery list --gallery sqlite:///people.db
     """
-    from mien.galleries import galleries_at
-
     output.columns("gallery", "identities", "templates", "mapped", "space", "options")
     under_way: list[str] = []
-    for found in galleries_at(gallery):
-        migration = None if found.target is None else migration_of(gallery, found.name)
+    for found in place.galleries(gallery):
+        migration = None if found.target is None else _migration(gallery, found)
         record: Record = {
             "name": found.name,
             "space": found.space,
@@ -71,6 +84,7 @@ def list_(output: Output, gallery: GalleryUrlOption) -> None:
 @command
 def show(
     output: Output,
+    place: Place,
     gallery: GalleryUrlOption,
     identity: Annotated[
         str | None, typer.Option(metavar="NAME", show_default=False, help="Show this identity's templates and tags.")
@@ -82,21 +96,21 @@ def show(
 
     Example: mien gallery show --gallery sqlite:///people.db --identity 'Ada Lovelace'
     """
-    from mien.galleries import Migratable, open_gallery, parse_url
+    from mien.galleries import parse_url
 
-    if parse_url(gallery).scheme == "memory":
+    if not place.remote and parse_url(gallery).scheme == "memory":
         output.note("a memory: gallery is new and empty in each command")
     identity = None if identity is None else checked_identity(identity)
-    with open_gallery(gallery, create=False) as people:
+    with place.open_gallery(gallery) as people:
         if identity is not None:
             tags = people.tags(identity)
             output.columns("identity", "template", "tags")
-            for template_id in people.templates(identity)[0]:
+            for template_id in place.ids(people, identity):
                 record: Record = {"identity": identity, "template_id": template_id, "tags": tags}
                 output.result(record, (identity, str(template_id), ", ".join(tags)))
             return
         names = people.identities()
-        mapped = people.mapped() if isinstance(people, Migratable) else 0
+        mapped = place.mapped(people)
         output.columns("identity", "templates")
         output.result(
             {
@@ -120,6 +134,7 @@ def show(
 @command
 def remove(
     output: Output,
+    place: Place,
     gallery: GalleryUrlOption,
     identity: Annotated[
         str | None, typer.Option(metavar="NAME", show_default=False, help="Remove this identity and its templates.")
@@ -133,12 +148,10 @@ def remove(
 
     Example: mien gallery remove --gallery sqlite:///people.db --identity 'Ada Lovelace' --yes
     """
-    from mien.galleries import open_gallery
-
     if (identity is None) == (template is None):
         raise typer.BadParameter("say what to remove: either --identity NAME or --template ID")
     identity = None if identity is None else checked_identity(identity)
-    with open_gallery(gallery, create=False) as people:
+    with place.open_gallery(gallery) as people:
         if not yes:
             ask(f"Remove {f'identity {identity}' if template is None else f'template {template}'} from {people.url}?")
         if template is not None:
@@ -151,7 +164,19 @@ def remove(
             output.say(f"removed {identity}, templates: {count}")
 
 
+def _migration(url: str | None, found: GallerySummary) -> Migration | None:
+    """How far a migration is: as the gallery itself says or, of a server's, as its list does."""
+    if url is not None:
+        return migration_of(url, found.name)
+    from mien.galleries.exchange_rows import Migration
+
+    left = found.templates - found.migrated
+    return Migration(str(found.target), found.dimension or 0, None, found.migrated, left, 0)
+
+
 for _name, _function in {
+    "rename": rename,
+    "delete": delete,
     "export": export,
     "import": import_,
     "migrate": migrate,

@@ -13,6 +13,7 @@ from mien.cli.command import command
 from mien.cli.opening import is_there
 from mien.cli.options import GalleryUrlOption
 from mien.cli.output import Output
+from mien.cli.servers import Place, checked_gallery
 from mien.errors import GalleryError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _LONGEST_DAYS = 36_500
 @command
 def create(
     output: Output,
+    place: Place,
     gallery: GalleryUrlOption,
     codec: Annotated[
         str | None,
@@ -85,6 +87,15 @@ def create(
         "key_file": key_file,
     }
     given = {name: value for name, value in everything.items() if value is not None}
+    if place.remote:
+        place.refuse(encrypted=encrypted or None, key_file=key_file)
+        _require_fit(given, None)
+        with place.client() as client:
+            remote = checked_gallery(client, gallery)
+            kept = client.create_gallery(remote.name, **{**given, "portraits": portraits}).options
+            output.result({"gallery": remote.url, "name": remote.name, **dataclasses.asdict(kept)})
+            output.say(f"made {remote.name}: {in_words(kept)}")
+        return
     _require_fit(given, parse_url(gallery))
     url = with_options(gallery, {name: str(value) for name, value in given.items()})
     parsed = parse_url(url)
@@ -98,7 +109,7 @@ def create(
         output.say(f"made {made.name}: {in_words(options)}")
 
 
-def _require_fit(given: dict[str, Any], url: GalleryUrl) -> None:
+def _require_fit(given: dict[str, Any], url: GalleryUrl | None) -> None:
     """Tell of options that cannot be by the names under which they were given.
 
     Raises:
@@ -116,9 +127,11 @@ def _require_fit(given: dict[str, Any], url: GalleryUrl) -> None:
         if isinstance(value, float) and not 0 < value <= _LONGEST_DAYS:
             expected = f"more than 0 and at most {_LONGEST_DAYS} days"
             raise typer.BadParameter(f"expected {expected}, got {value:g}", param_hint=option)
+        if url is None:
+            continue
         if name in url.named or (name == "key_file" and url.key_file is not None):
             raise typer.BadParameter(f"the URL says {name}, too: {url.shown!r}", param_hint=option)
-    if "key_file" in given and "encrypted" not in given and not url.named.get("encrypted"):
+    if url is not None and "key_file" in given and "encrypted" not in given and not url.named.get("encrypted"):
         raise typer.BadParameter("goes with --encrypted", param_hint="--key-file")
 
 

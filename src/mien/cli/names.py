@@ -11,13 +11,17 @@ from mien.errors import BadInput
 __all__ = ["checked_identity", "checked_tags"]
 
 
-def checked_identity(text: str) -> str:
+def checked_identity(text: str, option: str = "--identity") -> str:
     """An identity's name in its canonical form.
+
+    Args:
+        text: as it was given.
+        option: where, for the message.
 
     Raises:
         typer.BadParameter: it is none.
     """
-    return _checked(text, "identity", "--identity")
+    return _checked(text, "identity", option)
 
 
 def checked_tags(tags: Iterable[str] | None) -> list[str] | None:

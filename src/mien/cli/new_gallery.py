@@ -72,9 +72,23 @@ class NewGallery:
         """See ``Gallery.remove_template``."""
         self._opened().remove_template(template_id)
 
-    def identities(self) -> list[tuple[str, int]]:
+    def rename(self, identity: str, new_name: str, *, merge: bool = False) -> int:
+        """See ``Gallery.rename``."""
+        return self._opened().rename(identity, new_name, merge=merge)
+
+    def identities(
+        self, *, after: str | None = None, limit: int | None = None, containing: str | None = None
+    ) -> list[tuple[str, int]]:
         """See ``Gallery.identities``."""
-        return self._opened().identities()
+        return self._opened().identities(after=after, limit=limit, containing=containing)
+
+    def count_identities(self) -> int:
+        """See ``Gallery.count_identities``."""
+        return self._opened().count_identities()
+
+    def portrait(self, template_id: int) -> bytes | None:
+        """See ``Gallery.portrait``."""
+        return self._opened().portrait(template_id)
 
     def templates(self, identity: str) -> tuple[list[int], Templates]:
         """See ``Gallery.templates``."""

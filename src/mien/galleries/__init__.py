@@ -4,6 +4,7 @@
 - ``protocol``: ``Gallery``, what every back end can do; one contract test suite runs against all of them.
 - ``memory``: the gallery behind ``memory:``; ``residents`` holds its templates.
 - ``sql``: one gallery for all SQL engines, with SQLite and PostgreSQL behind it; ``milvus``: the distributed engine.
+- ``acting``: who is at work, for the audit log; ``paging``: part of the identities.
 - ``batch`` and ``names``: what is fit to be enrolled; ``vault``: encryption; ``keeper``: erasing on time.
 - ``group``: several galleries searched at once; ``exchange``: files of templates, in and out; ``progress``: how far
   what takes long is.
@@ -11,12 +12,13 @@
 
 from __future__ import annotations
 
+from mien.galleries.acting import acting_as
 from mien.galleries.exchange import Imported, export_templates, import_templates
 from mien.galleries.exchange_rows import Block, Migratable, Portable
 from mien.galleries.group import GalleryGroup, Searchable
 from mien.galleries.memory import MemoryGallery
 from mien.galleries.names import LONGEST_NAME, canonical_name
-from mien.galleries.opening import galleries_at, open_gallery, require_free
+from mien.galleries.opening import galleries_at, open_gallery, remove_gallery, require_free
 from mien.galleries.progress import Progress
 from mien.galleries.protocol import Gallery, GalleryOptions, NewEnrollment, Portraits
 from mien.galleries.sql.audit import AuditEntry
@@ -43,11 +45,13 @@ __all__ = [
     "Progress",
     "Searchable",
     "SqlGallery",
+    "acting_as",
     "canonical_name",
     "export_templates",
     "galleries_at",
     "import_templates",
     "open_gallery",
     "parse_url",
+    "remove_gallery",
     "require_free",
 ]

@@ -15,6 +15,7 @@ from mien.errors import BadGallery, GalleryError, IdentityNotFound, TemplateNotF
 from mien.galleries.batch import canonical_names, canonical_tags, checked_batch, checked_id, enrollments
 from mien.galleries.keeper import Keeper, cutoff
 from mien.galleries.names import canonical_name
+from mien.galleries.paging import checked_page
 from mien.galleries.protocol import GalleryOptions, NewEnrollment, Portraits
 from mien.galleries.residents import Residents
 from mien.galleries.urls import GalleryUrl
@@ -155,16 +156,38 @@ class MemoryGallery:
                 raise TemplateNotFound(f"the gallery holds no template {id_}")
             self._remove([id_])
 
-    def identities(self) -> list[tuple[str, int]]:
+    def rename(self, identity: str, new_name: str, *, merge: bool = False) -> int:
+        """See ``Gallery.rename``."""
+        name, new = canonical_name(identity), canonical_name(new_name)
+        with self._holding(name) as residents:
+            return residents.rename(name, new, merge)
+
+    def identities(
+        self, *, after: str | None = None, limit: int | None = None, containing: str | None = None
+    ) -> list[tuple[str, int]]:
         """See ``Gallery.identities``."""
+        page = checked_page(after, limit, containing)
         with self._open() as residents:
-            return [] if residents is None else residents.identities()
+            return [] if residents is None else residents.identities(page)
+
+    def count_identities(self) -> int:
+        """See ``Gallery.count_identities``."""
+        with self._open() as residents:
+            return 0 if residents is None else residents.count_identities()
 
     def templates(self, identity: str) -> tuple[list[int], Templates]:
         """See ``Gallery.templates``."""
         name = canonical_name(identity)
         with self._holding(name) as residents:
             return residents.templates(name)
+
+    def portrait(self, template_id: int) -> bytes | None:
+        """See ``Gallery.portrait``."""
+        with self._open():
+            id_ = checked_id(template_id)
+            if id_ not in self._created:
+                raise TemplateNotFound(f"the gallery holds no template {id_}")
+            return self._portraits[id_][0] if id_ in self._portraits else None
 
     def tags(self, identity: str) -> list[str]:
         """See ``Gallery.tags``."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from mien.errors import BadGallery
+from mien.errors import BadGallery, GalleryNotFound
 from mien.galleries.memory import MemoryGallery
 from mien.galleries.options import require_no_key
 from mien.galleries.protocol import Gallery
 from mien.galleries.sql.database import Database
+from mien.galleries.sql.discarding import discard
 from mien.galleries.sql.engine import Engine
 from mien.galleries.sql.gallery import SqlGallery
 from mien.galleries.sql.listing import GallerySummary, summaries
@@ -19,7 +21,7 @@ from mien.galleries.sql.snapshot import SnapshotFile
 from mien.galleries.urls import GalleryUrl, parse_url
 from mien.galleries.vault import Vault, read_key
 
-__all__ = ["galleries_at", "open_gallery", "require_free"]
+__all__ = ["galleries_at", "open_gallery", "remove_gallery", "require_free"]
 
 
 def open_gallery(url: str, *, create: bool = True) -> Gallery:
@@ -37,7 +39,8 @@ def open_gallery(url: str, *, create: bool = True) -> Gallery:
             a mistyped path instead of searching an empty gallery.
 
     Raises:
-        BadGallery: not a gallery URL, no gallery there (with ``create=False``), a place that is something else,
+        GalleryNotFound: no gallery there (with ``create=False``); a kind of ``BadGallery``.
+        BadGallery: not a gallery URL, a place that is something else,
             a gallery that was made with other options than the URL says, or a key for one that is not encrypted.
         BadKey: the gallery is encrypted with another key.
         KeyMissing: the gallery is encrypted, and no key was given.
@@ -67,11 +70,8 @@ def _place(url: GalleryUrl, create: bool) -> Database:
     encrypted = bool(url.named.get("encrypted"))
     if not create or url.mode == "ro" or not (encrypted or url.key_file is not None):
         return _database(url, create)
-    try:
+    with suppress(GalleryNotFound):
         return _database(url, False)
-    except BadGallery as error:
-        if "no gallery at" not in error.message:
-            raise
     if encrypted:
         Vault.create(read_key(url.key_file, os.environ))
     else:
@@ -128,6 +128,39 @@ def galleries_at(url: str) -> list[GallerySummary]:
         database.close()
 
 
+def remove_gallery(url: str) -> int:
+    """Erase a whole gallery: its templates, names, tags, portraits, audit log and index; no key is needed.
+
+    It is erased like an identity: in a SQLite file and its snapshot overwritten, in PostgreSQL and Milvus as far as
+    ``remove_identity`` goes there. Other galleries of the place stay. Who has the gallery open gets
+    ``GalleryNotFound`` from then on.
+
+    Returns:
+        How many templates there were.
+
+    Raises:
+        GalleryNotFound: there is no such gallery.
+        BadGallery: the place is something else, or keeps nothing (``memory:``).
+        GalleryLocked: another process is writing.
+        GalleryError: read-only, or the place cannot be reached.
+    """
+    parsed = parse_url(url)
+    if parsed.scheme == "memory":
+        raise BadGallery(f"a memory gallery is gone when it is closed, there is none to remove: {parsed.shown!r}")
+    if parsed.scheme == "milvus":
+        from mien.galleries.milvus.discarding import discard as discard_in_milvus
+
+        return discard_in_milvus(parsed)
+    database = _database(parsed, False)
+    try:
+        gallery_id, removed = discard(database, parsed.name)
+        if parsed.scheme == "sqlite":
+            SnapshotFile(Path(database.place), gallery_id).remove_unless(None)
+        return removed
+    finally:
+        database.close()
+
+
 def require_free(url: GalleryUrl) -> None:
     """Check that a gallery can be made at a URL; makes nothing.
 
@@ -153,8 +186,5 @@ def require_free(url: GalleryUrl) -> None:
     elif url.scheme == "postgresql":
         from mien.galleries.sql.postgres import PostgresDatabase
 
-        try:
+        with suppress(GalleryNotFound):
             PostgresDatabase(url, False).close()
-        except BadGallery as error:
-            if "no gallery at" not in error.message:
-                raise

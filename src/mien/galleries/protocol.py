@@ -165,8 +165,44 @@ class Gallery(Protocol):
         """
         ...
 
-    def identities(self) -> list[tuple[str, int]]:
-        """Name and number of templates of every identity, sorted by name."""
+    def rename(self, identity: str, new_name: str, *, merge: bool = False) -> int:
+        """Give an identity another name, or join it to another identity; all of it or, if anything fails, nothing.
+
+        Templates keep their ids, their portraits and the time of their enrollment.
+
+        Args:
+            identity: the name that it has.
+            new_name: the name that it gets. Its own name changes nothing.
+            merge: where another identity has the new name, join the two: it gets the templates and the tags of this
+                one, which is then no more.
+
+        Returns:
+            How many templates the new name has then.
+
+        Raises:
+            IdentityNotFound: there is none of that name.
+            IdentityExists: another identity has the new name, and they are not to be joined.
+            BadInput: the new name is not fit for one.
+        """
+        ...
+
+    def identities(
+        self, *, after: str | None = None, limit: int | None = None, containing: str | None = None
+    ) -> list[tuple[str, int]]:
+        """Name and number of templates of the identities, sorted by name (by code points).
+
+        Args:
+            after: only those behind this name, which need not be enrolled: the last one of the page before.
+            limit: at most so many; None for all.
+            containing: only those whose name holds this text, in upper or lower case.
+
+        Raises:
+            BadInput: ``after`` cannot be a name, or ``limit`` is below 1.
+        """
+        ...
+
+    def count_identities(self) -> int:
+        """How many identities are enrolled."""
         ...
 
     def templates(self, identity: str) -> tuple[list[int], Templates]:
@@ -174,6 +210,14 @@ class Gallery(Protocol):
 
         Raises:
             IdentityNotFound: there is none of that name.
+        """
+        ...
+
+    def portrait(self, template_id: int) -> bytes | None:
+        """The aligned picture of the face that a template was made of, a JPEG file; None if there is none.
+
+        Raises:
+            TemplateNotFound: there is no template of that id.
         """
         ...
 

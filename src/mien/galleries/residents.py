@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien.errors import IdentityNotFound
+from mien.errors import IdentityExists, IdentityNotFound
 from mien.galleries.batch import require_fit
+from mien.galleries.paging import Page
 from mien.galleries.protocol import GalleryOptions
 from mien.matching import SearchIndex
 from mien.types import Match, Templates
@@ -62,6 +63,27 @@ class Residents:
                 # A search under way reads the old names, so they are replaced and not emptied.
                 self._names = {number: name for number, name in self._names.items() if number not in gone}
 
+    def rename(self, identity: str, new_name: str, merge: bool) -> int:
+        """See ``Gallery.rename``, for canonical names."""
+        with self._lock:
+            number, other = self.required_number(identity), self._numbers.get(new_name)
+            ids, vectors = self.index.of_identity(number)
+            if new_name == identity:
+                return len(ids)
+            if other is not None and not merge:
+                raise IdentityExists(f"the gallery holds an identity {new_name!r} already: merge=True joins the two")
+            del self._numbers[identity]
+            # A search under way reads the old names, so they are replaced and not changed.
+            if other is None:
+                self._numbers[new_name] = number
+                self._names = {**self._names, number: new_name}
+                return len(ids)
+            self._names = {held: name for held, name in self._names.items() if held != number}
+            self._tags[other] = self._tags.get(other, set()) | self._tags.pop(number, set())
+            self.index.remove(ids)
+            self.index.add(ids, np.full(len(ids), other), vectors)
+            return self.index.counts()[other]
+
     def number(self, identity: str) -> int | None:
         """The number of the identity of that canonical name."""
         return self._numbers.get(identity)
@@ -73,12 +95,16 @@ class Residents:
             raise IdentityNotFound(f"the gallery holds no identity {identity!r}")
         return number
 
-    def identities(self) -> list[tuple[str, int]]:
-        """Name and number of templates of every identity, sorted by name."""
+    def identities(self, page: Page) -> list[tuple[str, int]]:
+        """Name and number of templates of a page of the identities, sorted by name."""
         with self._lock:
             names = self._names
             counts = self.index.counts()
-        return sorted((names[number], count) for number, count in counts.items())
+        return page.of((names[number], count) for number, count in counts.items())
+
+    def count_identities(self) -> int:
+        """How many identities are enrolled."""
+        return len(self._numbers)
 
     def templates(self, identity: str) -> tuple[list[int], Templates]:
         """Ids and templates of the identity of that canonical name; raises IdentityNotFound."""

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mien.errors import BadGallery, GalleryError, IdentityNotFound
+from mien.errors import BadGallery, GalleryError, GalleryNotFound, IdentityNotFound
 from mien.galleries.keeper import cutoff
 from mien.galleries.milvus.connection import Connection, Row
 from mien.galleries.milvus.enrolling import spread_tags
 from mien.galleries.milvus.ledger import Ledger, State, Turn, names
+from mien.galleries.milvus.renaming import finish_renaming
 from mien.galleries.milvus.schema import any_of, collection_name, key_of, open_facts
 from mien.galleries.options import from_json, require_same, to_json
 from mien.galleries.protocol import GalleryOptions
@@ -55,7 +56,7 @@ class Access:
         self.connection = Connection(url, create)
         try:
             if not open_facts(self.connection, create):
-                raise BadGallery(f"no gallery at {url.place}")
+                raise GalleryNotFound(f"no gallery at {url.place}")
             self.ledger = Ledger(self.connection, url.name)
             self._relay = None if self.connection.is_local else ThreadPoolExecutor(_RELAYS, "mien milvus")
             if self.ledger.state() is None:
@@ -72,7 +73,7 @@ class Access:
     def _make(self, options: GalleryOptions, index: str, create: bool) -> None:
         if not create:
             held = ", ".join(names(self.connection))
-            raise BadGallery(f"no gallery named {self._name!r} at {self.connection.place}; it has: {held}")
+            raise GalleryNotFound(f"no gallery named {self._name!r} at {self.connection.place}; it has: {held}")
         with self.ledger.turn(self._timeout_s) as turn:
             if turn.state is None:
                 turn.commit(State(0, self._name, to_json(options), index))
@@ -94,7 +95,7 @@ class Access:
 
     def _required(self, state: State | None) -> State:
         if state is None:
-            raise BadGallery(f"{self.connection.place}: the gallery {self._name!r} is no longer there")
+            raise GalleryNotFound(f"{self.connection.place}: the gallery {self._name!r} is no longer there")
         return state
 
     def collection(self, state: State) -> str:
@@ -172,6 +173,7 @@ class Access:
                 if turn.takes_over:
                     self.connection.delete(collection, f"id > {state.last}")
                     spread_tags(self.connection, turn)
+                    finish_renaming(self.connection, turn)
                 self._purge(collection)
             turn.cleared()
             yield turn, self._required(turn.state)

@@ -17,7 +17,7 @@ from mien.galleries.milvus.ledger import State, Turn
 from mien.galleries.milvus.schema import MOST_TAGS, any_of, collection_name, first_id, key_of, make_templates
 from mien.types import Enrollment
 
-__all__ = ["ROW", "enroll", "in_requests", "put_tags", "retag", "spread_tags"]
+__all__ = ["ROW", "enroll", "few", "in_requests", "put_tags", "retag", "spread_tags"]
 
 ROW = ("id", "vector", "person", "name", "tags", "words", "created")
 """The fields of a template's row."""
@@ -101,7 +101,7 @@ def _words_of(connection: Connection, collection: str, state: State, batch: Batc
     for name in dict.fromkeys(batch.names):
         new, old = batch.tags.get(name, set()), held.get(key_of(name), [])
         if new or old:
-            words[name] = _few(sorted(new.union(old)))
+            words[name] = few(sorted(new.union(old)))
             grown = grown or (state.last > 0 and len(words[name]) > len(old))
     return words, grown
 
@@ -120,7 +120,7 @@ def _held_words(connection: Connection, collection: str, state: State, names: It
 
 def retag(connection: Connection, turn: Turn, state: State, rows: Iterable[Row], words: list[str]) -> None:
     """Give an identity's rows these tags, the newest last: until that has them, the former ones are its tags."""
-    _few(words)
+    few(words)
     if words and not state.tagged:
         turn.commit(replace(state, tagged=True))
     keys = [key_of(word) for word in words]
@@ -158,7 +158,8 @@ def spread_tags(connection: Connection, turn: Turn) -> None:
     turn.commit(replace(state, spreading=None))
 
 
-def _few(words: list[str]) -> list[str]:
+def few(words: list[str]) -> list[str]:
+    """The tags of an identity, unless they are more than Milvus keeps: then BadInput."""
     if len(words) > MOST_TAGS:
         raise BadInput(f"tags: Milvus keeps at most {MOST_TAGS} for an identity, got {len(words)}")
     return words

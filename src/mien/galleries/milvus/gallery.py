@@ -19,10 +19,12 @@ from mien.galleries.milvus.compacting import compact
 from mien.galleries.milvus.enrolling import ROW, enroll, put_tags, retag
 from mien.galleries.milvus.examining import exported, faults
 from mien.galleries.milvus.ledger import State
+from mien.galleries.milvus.renaming import rename
 from mien.galleries.milvus.schema import any_of, key_of
 from mien.galleries.milvus.searching import Search
 from mien.galleries.milvus.transfer import blocks
 from mien.galleries.names import canonical_name
+from mien.galleries.paging import checked_page
 from mien.galleries.progress import Progress, Steps
 from mien.galleries.protocol import GalleryOptions, NewEnrollment, Portraits
 from mien.galleries.sql.transfer import batch_of
@@ -138,20 +140,47 @@ class MilvusGallery:
             self._access.connection.delete(collection, f"id in {ids[start : start + _IDS_AT_ONCE]}")
         self._access.deleted(collection)
 
-    def identities(self) -> list[tuple[str, int]]:
-        """See ``Gallery.identities``."""
+    def rename(self, identity: str, new_name: str, *, merge: bool = False) -> int:
+        """See ``Gallery.rename``; for identities of many thousands of templates see ``renaming``."""
+        name, new = canonical_name(identity), canonical_name(new_name)
+        with self._access.change() as (turn, state):
+            self._access.held(state, name, ["id"])
+            count = rename(self._access.connection, turn, state, name, new, merge)
+            self._access.deleted(self._access.collection(state))
+            return count
+
+    def identities(
+        self, *, after: str | None = None, limit: int | None = None, containing: str | None = None
+    ) -> list[tuple[str, int]]:
+        """See ``Gallery.identities``; each page reads the names of all templates."""
+        asked = checked_page(after, limit, containing)
 
         def ask(collection: str, _: State, counted: str) -> list[tuple[str, int]]:
             pages = self._access.connection.pages(collection, counted, ["name"])
-            return sorted(Counter(str(row["name"]) for page in pages for row in page).items())
+            return asked.of(Counter(str(row["name"]) for page in pages for row in page).items())
 
         return self._access.read(ask, [])
+
+    def count_identities(self) -> int:
+        """See ``Gallery.count_identities``; reads the names of all templates."""
+        return len(self.identities())
 
     def templates(self, identity: str) -> tuple[list[int], Templates]:
         """See ``Gallery.templates``."""
         state, rows = self._access.look(canonical_name(identity), ["id", "vector"])
         vectors = np.array([row["vector"] for row in rows], np.float32)
         return [int(row["id"]) for row in rows], Templates(vectors, state.space or "")
+
+    def portrait(self, template_id: int) -> bytes | None:
+        """See ``Gallery.portrait``: there are none here."""
+        id_ = checked_id(template_id)
+
+        def ask(collection: str, _: State, counted: str) -> bool:
+            return bool(self._access.connection.rows(collection, f"id == {id_} and {counted}", ["id"]))
+
+        if not self._access.read(ask, False):
+            raise TemplateNotFound(f"the gallery holds no template {id_}")
+        return None
 
     def tags(self, identity: str) -> list[str]:
         """See ``Gallery.tags``."""

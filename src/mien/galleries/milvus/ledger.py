@@ -58,6 +58,7 @@ class State:
         last: the highest id of a template that counts.
         tagged: whether any identity ever had a tag.
         spreading: first and last id of an enrollment whose tags its identities' other templates may still lack.
+        renaming: the former and the new name of an identity some of whose templates may still have the former.
     """
 
     serial: int
@@ -70,6 +71,7 @@ class State:
     last: int = 0
     tagged: bool = False
     spreading: tuple[int, int] | None = None
+    renaming: tuple[str, str] | None = None
 
 
 class Ledger:
@@ -235,6 +237,11 @@ class Turn:
         self._spent += self._current
         self._current, self.state = [key], state
 
+    def forget(self) -> None:
+        """Delete all states: the gallery is no more."""
+        self._connection.delete(FACTS, any_of("key", [*self._spent, *self._current]))
+        self._spent, self._current, self.state = [], [], None
+
     def end(self) -> None:
         """Take back the ticket, and delete the states that count no more."""
         if not self._stays:
@@ -258,7 +265,11 @@ def _newest(rows: list[Row], place: str) -> State | None:
     text = max(states, key=lambda row: int(row["serial"]))["text"]
     try:
         held = json.loads(text)
-        spreading = held.pop("spreading")
-        return State(**held, spreading=None if spreading is None else (spreading[0], spreading[1]))
+        spreading, renaming = held.pop("spreading"), held.pop("renaming", None)
+        return State(
+            **held,
+            spreading=None if spreading is None else (spreading[0], spreading[1]),
+            renaming=None if renaming is None else (renaming[0], renaming[1]),
+        )
     except (ValueError, TypeError, KeyError) as error:
         raise BadGallery(f"{place}: the gallery's state is damaged, or of a newer mien: {text[:80]!r}") from error

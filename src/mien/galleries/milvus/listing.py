@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from mien.errors import BadGallery
+from mien.errors import GalleryNotFound
 from mien.galleries.milvus.connection import Connection
 from mien.galleries.milvus.gallery import MilvusGallery
 from mien.galleries.milvus.ledger import names
@@ -28,7 +28,7 @@ def summaries(url: GalleryUrl) -> list[GallerySummary]:
     connection = Connection(url, False)
     try:
         if not open_facts(connection, False):
-            raise BadGallery(f"no gallery at {url.place}")
+            raise GalleryNotFound(f"no gallery at {url.place}")
         found = []
         for name in names(connection):
             with MilvusGallery(replace(url, name=name, mode="ro", key_file=None, named={}), False) as gallery:
@@ -38,7 +38,7 @@ def summaries(url: GalleryUrl) -> list[GallerySummary]:
                         space=gallery.space,
                         dimension=gallery.dimension,
                         options=gallery.options,
-                        identities=len(gallery.identities()),
+                        identities=gallery.count_identities(),
                         templates=len(gallery),
                         mapped=0,
                         portraits=0,

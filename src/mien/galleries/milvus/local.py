@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mien.errors import BadGallery, GalleryError, GalleryLocked, MissingExtra
+from mien.errors import BadGallery, GalleryError, GalleryLocked, GalleryNotFound, MissingExtra
 from mien.galleries.urls import GalleryUrl
 
 __all__ = ["LocalServer", "attach", "detach", "require_folder"]
@@ -145,7 +145,7 @@ def require_folder(path: Path, *, create: bool) -> None:
         elif path.exists():
             raise BadGallery(f"{path}: a file of something else; milvus-lite keeps a folder")
         if not create:
-            raise BadGallery(f"no gallery at {path}")
+            raise GalleryNotFound(f"no gallery at {path}")
         if not path.parent.is_dir():
             raise GalleryError(f"{path}: there is no folder {path.parent}")
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from mien.errors import GalleryError
+from mien.galleries.acting import acting
 from mien.galleries.keeper import cutoff
 from mien.galleries.names import canonical_name
 from mien.galleries.sql.database import Session
@@ -37,12 +38,13 @@ class AuditEntry:
 
     Attributes:
         at: when, in seconds since 1970 (UTC).
-        actor: who did it: the URL's ``actor``, else the login name.
-        action: ``enroll``, ``remove``, ``expire``, ``tag``, ``search``, ``export``, ``migrate``, ``abandon`` (of a
-            migration) or ``rotate_key``.
+        actor: who did it: the one of ``acting_as``, else the URL's ``actor``, else the login name.
+        action: ``enroll``, ``remove``, ``rename``, ``merge``, ``expire``, ``tag``, ``search``, ``export``,
+            ``migrate``, ``abandon`` (of a migration) or ``rotate_key``.
         identity_id: the number of the identity it was done to, or None.
         template_id: the template, where it was done to one alone.
-        detail: more of it, such as ``templates=3``; never a name and never a template.
+        detail: more of it, such as ``templates=3``; never a name and never a template. That of ``merge`` has the
+            number of the identity that is no more: ``from=7 templates=3``.
         identity: the name of that identity, if it is still enrolled.
     """
 
@@ -77,7 +79,8 @@ def log_columns(
     """Write entries that are given in columns, whatever the gallery's options say."""
     ((last,),) = session.execute("SELECT last_audit FROM galleries WHERE id = ?", (shelf.gallery_id,))
     newest = last + len(numbers)
-    fixed = (repeat(time.time()), repeat(shelf.actor), repeat(action))
+    actor = acting()
+    fixed = (repeat(time.time()), repeat(shelf.actor if actor is None else actor), repeat(action))
     rows = zip(repeat(shelf.gallery_id), range(last + 1, newest + 1), *fixed, numbers, templates, details)
     session.insert("audit", _COLUMNS, rows)
     session.execute("UPDATE galleries SET last_audit = ? WHERE id = ?", (newest, shelf.gallery_id))

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
 from mien.errors import GalleryError
 from mien.galleries.batch import canonical_names, canonical_tags, checked_batch, checked_id, enrollments
 from mien.galleries.exchange_rows import Block, Migration, Unmigrated
-from mien.galleries.keeper import Keeper
 from mien.galleries.names import canonical_name
+from mien.galleries.paging import checked_page
 from mien.galleries.progress import Progress, Steps
 from mien.galleries.protocol import GalleryOptions, NewEnrollment, Portraits
 from mien.galleries.sql import amending, audit, migrating, reading, removing, transfer
+from mien.galleries.sql.access import Access
 from mien.galleries.sql.audit import AuditEntry
 from mien.galleries.sql.checking import check
-from mien.galleries.sql.database import Session
 from mien.galleries.sql.engine import Engine
 from mien.galleries.sql.enrolling import enroll, put_tags
 from mien.galleries.sql.mirror import Mirror
+from mien.galleries.sql.renaming import rename
 from mien.galleries.sql.shelf import Shelf
 from mien.galleries.sql.snapshot import SnapshotFile
 from mien.galleries.urls import GalleryUrl
@@ -54,12 +53,8 @@ class SqlGallery:
         self._shelf = shelf
         self._engine = engine
         self._snapshot = snapshot
-        self._pid = os.getpid()
-        self._closed = False
-        # What cannot be erased now (another process is writing, the file is read-only) is not shown all the same.
-        with suppress(GalleryError):
-            self._upkeep()
-        self._keeper = Keeper(self._upkeep, shelf.options.retention_days, shelf.options.audit_days)
+        self._access = Access(url.shown, shelf, snapshot)
+        self._read, self._write, self._require_open = self._access.read, self._access.write, self._access.require_open
 
     @property
     def space(self) -> str | None:
@@ -71,50 +66,6 @@ class SqlGallery:
     def options(self) -> GalleryOptions:
         """How the gallery keeps what it holds."""
         return self._shelf.options
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise GalleryError(f"the gallery {self.url} is closed")
-        if os.getpid() != self._pid:
-            raise GalleryError(f"the gallery {self.url} was opened before this process was forked: open it again here")
-
-    @contextmanager
-    def _read(self) -> Iterator[Session]:
-        self._require_open()
-        with self._shelf.database.reading() as session:
-            yield session
-
-    @contextmanager
-    def _write(self, *, removes: bool = False) -> Iterator[Session]:
-        """One transaction of a change, after what has expired is erased."""
-        self._require_open()
-        database = self._shelf.database
-        copied, gone = False, None
-        with database.writing(self._shelf.gallery_id) as session:
-            copied = self._snapshot is not None and self._snapshot.exists()
-            before = removing.last_removal(session, self._shelf) if copied else 0
-            expired = removing.expire(session, self._shelf)
-            yield session
-            database.announce(session, self._shelf.gallery_id)
-            if copied:
-                gone = removing.removed_since(session, self._shelf, before)
-        if removes or expired:
-            database.erase_leftovers()
-        if self._snapshot is not None and copied:
-            self._snapshot.erase(gone)
-
-    def _upkeep(self) -> None:
-        """Erase what has expired."""
-        options = self._shelf.options
-        if self._closed or self._shelf.database.read_only or os.getpid() != self._pid:
-            return
-        if options.retention_days is None and options.audit_days is None:
-            return
-        with self._shelf.database.reading() as session:
-            due = removing.is_due(session, self._shelf) or audit.is_due(session, self._shelf)
-        if due:
-            with self._write(removes=True) as session:
-                audit.drop_old_entries(session, self._shelf)
 
     def add(
         self,
@@ -151,16 +102,36 @@ class SqlGallery:
         with self._write(removes=True) as session:
             removing.remove_template(session, self._shelf, id_)
 
-    def identities(self) -> list[tuple[str, int]]:
-        """See ``Gallery.identities``."""
+    def rename(self, identity: str, new_name: str, *, merge: bool = False) -> int:
+        """See ``Gallery.rename``."""
+        name, new = canonical_name(identity), canonical_name(new_name)
+        with self._write(removes=True) as session:
+            return rename(session, self._shelf, name, new, merge)
+
+    def identities(
+        self, *, after: str | None = None, limit: int | None = None, containing: str | None = None
+    ) -> list[tuple[str, int]]:
+        """See ``Gallery.identities``; an encrypted gallery decrypts all names for each page."""
+        page = checked_page(after, limit, containing)
         with self._read() as session:
-            return reading.identities(session, self._shelf)
+            return reading.identities(session, self._shelf, page)
+
+    def count_identities(self) -> int:
+        """See ``Gallery.count_identities``."""
+        with self._read() as session:
+            return reading.count_identities(session, self._shelf)
 
     def templates(self, identity: str) -> tuple[list[int], Templates]:
         """See ``Gallery.templates``."""
         name = canonical_name(identity)
         with self._read() as session:
             return reading.templates(session, self._shelf, name)
+
+    def portrait(self, template_id: int) -> bytes | None:
+        """See ``Gallery.portrait``."""
+        id_ = checked_id(template_id)
+        with self._read() as session:
+            return reading.portrait(session, self._shelf, id_)
 
     def tags(self, identity: str) -> list[str]:
         """See ``Gallery.tags``."""
@@ -365,12 +336,10 @@ class SqlGallery:
 
     def close(self) -> None:
         """See ``Gallery.close``."""
-        if self._closed:
-            return
-        self._closed = True
-        self._keeper.stop()
-        self._engine.close()
-        self._shelf.database.close()
+        if not self._access.closed:
+            self._access.close()
+            self._engine.close()
+            self._shelf.database.close()
 
     def __enter__(self) -> SqlGallery:
         """The gallery itself, closed at the end of the block."""

@@ -107,9 +107,10 @@ class IndexCheck:
             other = self._present(session, self._other)
             lacking = self._present(session, self._lacking)
             query = "SELECT template_id FROM removals WHERE gallery_id = ? AND id > ?"
+            # With a minus: those that have gone to another identity.
             removed = {int(id_) for (id_,) in session.execute(query, (self._shelf.gallery_id, self._last_removal))}
         for what, ids in (
-            ("holds other numbers than the gallery for", other),
+            ("holds other numbers than the gallery for", [id_ for id_ in other if -id_ not in removed]),
             ("lacks", lacking),
             ("holds what the gallery does not:", [id_ for id_ in self._beyond if id_ not in removed]),
         ):

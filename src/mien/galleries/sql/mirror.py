@@ -14,7 +14,7 @@ from mien.errors import BadGallery, GalleryError
 from mien.galleries.batch import require_fit
 from mien.galleries.sql.database import Row, Session
 from mien.galleries.sql.reading import identity_names, orphaned
-from mien.galleries.sql.shelf import Shelf
+from mien.galleries.sql.shelf import Shelf, chunks, marks, removed_meanwhile
 from mien.galleries.sql.snapshot import Copy, SnapshotFile, new_token
 from mien.matching import SearchIndex, stored_width
 from mien.types import Match, Templates
@@ -118,9 +118,11 @@ class Mirror:
                 new = identity_names(session, self._shelf, missing)
             names.update(new)
             with self._lock:
-                if len(self._names) + len(new) > _MOST_NAMES:
-                    self._names = {}
-                self._names.update(new)
+                if self._names is known:
+                    # Else someone was renamed since these were read.
+                    if len(known) + len(new) > _MOST_NAMES:
+                        self._names = {}
+                    self._names.update(new)
         return names
 
     def _current(self, cutoff: float | None) -> _Held | None:
@@ -176,9 +178,12 @@ class Mirror:
 
     def _refresh(self, session: Session, cutoff: float | None, copy: Copy | None) -> None:
         shelf = self._shelf
-        ((space, dimension, epoch, token, last_template),) = session.execute(
+        rows = session.execute(
             "SELECT space, dimension, epoch, snapshot, last_template FROM galleries WHERE id = ?", (shelf.gallery_id,)
         )
+        if not rows:
+            raise removed_meanwhile(shelf)
+        ((space, dimension, epoch, token, last_template),) = rows
         if space is None:
             return
         ((oldest, newest),) = session.execute(
@@ -190,11 +195,12 @@ class Mirror:
         if held is None and copy is not None:
             held, erased = self._loaded(copy, space, dimension, epoch, token), copy.erased
         loaded = held is not None and self._held is None
-        fresh, removed = held is None, _column([])
+        fresh, removed, moved = held is None, _column([]), _column([])
         if held is not None:
             query = "SELECT template_id FROM removals WHERE gallery_id = ? AND id > ?"
             if newest > held.last_removal:
-                removed = _column(session.execute(query, (shelf.gallery_id, held.last_removal)))
+                logged = _column(session.execute(query, (shelf.gallery_id, held.last_removal)))
+                removed, moved = logged[logged > 0], -logged[logged < 0]
             fresh = held.epoch != epoch or (oldest is not None and held.last_removal < oldest - 1)
             # A backup that was put back is behind what is in memory, or in the file.
             fresh = fresh or held.last_template > last_template or held.last_removal > newest
@@ -207,7 +213,7 @@ class Mirror:
             ((count,),) = session.execute("SELECT count(*) FROM templates WHERE gallery_id = ?", (shelf.gallery_id,))
             held.index.reserve(count)
             self._names = {}
-            removed = _column([])
+            removed, moved = _column([]), _column([])
         # Additions first: an identity may have lost its old templates after it was given new ones.
         self._read_new(session, held)
         if len(removed):
@@ -216,6 +222,8 @@ class Mirror:
             if loaded and len(held.index) < before:
                 # Who removed them did not live long enough to erase them there as well.
                 self._erase_in_snapshot(removed.tolist())
+        if len(moved):
+            self._read_again(session, held, moved)
         held.last_removal = newest
         if cutoff is not None:
             query = "SELECT id FROM templates WHERE gallery_id = ? AND created < ?"
@@ -279,6 +287,26 @@ class Mirror:
             for number in held.index.remove(ids):
                 self._names.pop(number, None)
 
+    def _read_again(self, session: Session, held: _Held, ids: NDArray[np.int64]) -> None:
+        """Read templates that belong to another identity, or to one of another name, than when they were read."""
+        # A new dictionary: what a search is just adding to the former one may be of before.
+        self._names = {}
+        held.index.remove(ids)
+        for part in chunks(np.unique(ids).tolist()):
+            self._take(
+                held,
+                session.execute(
+                    f"SELECT id, identity_id, vector FROM templates WHERE gallery_id = ? AND id IN {marks(part)}",
+                    (self._shelf.gallery_id, *part),
+                ),
+            )
+
+    def _take(self, held: _Held, rows: list[Row]) -> None:
+        if rows:
+            ids, numbers, stored = zip(*rows, strict=True)
+            templates = self._shelf.sealer.templates(stored, ids, numbers, held.space, held.index.dimension)
+            held.index.add(ids, numbers, templates.vectors)
+
     def _read_new(self, session: Session, held: _Held) -> None:
         """Read templates that are not in memory yet; ids are given out in rising order."""
         shelf, dimension = self._shelf, held.index.dimension
@@ -288,12 +316,10 @@ class Mirror:
             rows=max(16, _PART_BYTES // stored_width(shelf.options.codec, dimension)),
         )
         for rows in parts:
-            ids, numbers, stored = zip(*rows, strict=True)
-            templates = shelf.sealer.templates(stored, ids, numbers, held.space, dimension)
-            held.index.add(ids, numbers, templates.vectors)
-            held.last_template = ids[-1]
+            self._take(held, rows)
+            held.last_template = rows[-1][0]
             if self._tell is not None:
-                self._tell(len(ids))
+                self._tell(len(rows))
 
 
 def _column(rows: list[Row]) -> NDArray[np.int64]:

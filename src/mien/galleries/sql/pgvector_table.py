@@ -18,7 +18,7 @@ from mien.errors import BadGallery, GalleryError
 from mien.galleries.sql.database import Session
 from mien.galleries.sql.postgres import PostgresDatabase
 from mien.galleries.sql.schema import PGVECTOR_RULES
-from mien.galleries.sql.shelf import Shelf
+from mien.galleries.sql.shelf import Shelf, removed_meanwhile
 from mien.types import FloatArray
 
 __all__ = ["State", "bring_up_to_date", "extension_schema", "prepare", "state_of"]
@@ -122,11 +122,14 @@ def extension_schema(session: Session) -> str | None:
 
 def state_of(session: Session, shelf: Shelf) -> State:
     """How far the table is behind the templates."""
-    ((space, dimension, epoch, last, until),) = session.execute(
+    rows = session.execute(
         "SELECT space, dimension, g.epoch, last_template, CASE WHEN u.epoch = g.epoch THEN u.template_id END "
         "FROM galleries g LEFT JOIN searchable_until u ON u.gallery_id = g.id WHERE g.id = ?",
         (shelf.gallery_id,),
     )
+    if not rows:
+        raise removed_meanwhile(shelf)
+    ((space, dimension, epoch, last, until),) = rows
     return State(space, 0 if dimension is None else dimension, epoch, last, until)
 
 

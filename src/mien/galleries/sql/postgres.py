@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from mien.errors import BadGallery, ConnectionLost, GalleryError, GalleryLocked
+from mien.errors import BadGallery, ConnectionLost, GalleryError, GalleryLocked, GalleryNotFound
 from mien.galleries.sql import schema
 from mien.galleries.sql.database import Session, untold
 from mien.galleries.sql.postgres_connections import SCHEMA, Pool, Server, begin
@@ -84,7 +84,7 @@ class PostgresDatabase:
         if found == _LAYOUT:
             return
         if found is None and (not create or self.read_only):
-            raise BadGallery(f"no gallery at {self.place}: mien has made nothing in this database yet")
+            raise GalleryNotFound(f"no gallery at {self.place}: mien has made nothing in this database yet")
         if self.read_only:
             raise BadGallery(
                 f"{self.place}: expected gallery layout {_LAYOUT}, got {found}; "

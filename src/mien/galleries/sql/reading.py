@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import BadGallery, IdentityNotFound
+from mien.errors import BadGallery, IdentityNotFound, TemplateNotFound
+from mien.galleries.paging import Page
 from mien.galleries.sql.database import Session
 from mien.galleries.sql.enrolling import identity_numbers
 from mien.galleries.sql.removing import number_of
@@ -19,14 +20,18 @@ __all__ = [
     "ORPHANS",
     "allowed_numbers",
     "count",
+    "count_identities",
     "identities",
     "identity_names",
     "orphaned",
+    "portrait",
     "space_of",
     "tags",
     "tags_of",
     "templates",
 ]
+
+_MOST_NAMES = 10_000
 
 ORPHANS = (
     "templates t WHERE t.gallery_id = ? AND NOT EXISTS "
@@ -49,8 +54,10 @@ def count(session: Session, shelf: Shelf, *, mapped_only: bool = False) -> int:
     return int(session.execute(query, (shelf.gallery_id, *parameters))[0][0])
 
 
-def identities(session: Session, shelf: Shelf) -> list[tuple[str, int]]:
-    """Name and number of templates of every identity, sorted by name."""
+def identities(session: Session, shelf: Shelf, page: Page) -> list[tuple[str, int]]:
+    """Name and number of templates of a page of the identities, sorted by name."""
+    if page.limit is not None and shelf.sealer.vault is None:
+        return _some_identities(session, shelf, page, page.limit)
     condition, parameters = shelf.shown("t")
     rows = session.execute(
         "SELECT i.id, i.name, i.sealed, c.templates FROM identities i JOIN "
@@ -59,7 +66,61 @@ def identities(session: Session, shelf: Shelf) -> list[tuple[str, int]]:
         (shelf.gallery_id, *parameters, shelf.gallery_id),
     )
     names = shelf.sealer.texts([row[:3] for row in rows], "identity")
-    return sorted(zip(names, (int(row[3]) for row in rows), strict=True))
+    return page.of(zip(names, (int(row[3]) for row in rows), strict=True))
+
+
+def _some_identities(session: Session, shelf: Shelf, page: Page, limit: int) -> list[tuple[str, int]]:
+    """A page, out of names that are stored in their order."""
+    found: list[tuple[str, int]] = []
+    last, step = "" if page.after is None else page.after, limit if page.containing is None else _MOST_NAMES
+    while len(found) < limit:
+        rows = session.execute(
+            "SELECT id, name FROM identities WHERE gallery_id = ? AND name > ? ORDER BY name LIMIT ?",
+            (shelf.gallery_id, last, step),
+        )
+        if not rows:
+            break
+        last = rows[-1][1]
+        for part in chunks([(int(number), str(name)) for number, name in rows if page.takes(name)]):
+            counts = _counts(session, shelf, [number for number, _ in part])
+            found += [(name, counts[number]) for number, name in part if number in counts]
+            if len(found) >= limit:
+                break
+    return found[:limit]
+
+
+def _counts(session: Session, shelf: Shelf, numbers: Sequence[int]) -> dict[int, int]:
+    """How many templates those of the identities have that have any."""
+    condition, parameters = shelf.shown("t")
+    query = (
+        f"SELECT t.identity_id, count(*) FROM templates t WHERE t.gallery_id = ? AND t.identity_id IN {marks(numbers)}"
+        f"{condition} GROUP BY t.identity_id"
+    )
+    rows = session.execute(query, (shelf.gallery_id, *numbers, *parameters))
+    return {int(number): int(count) for number, count in rows}
+
+
+def count_identities(session: Session, shelf: Shelf) -> int:
+    """How many identities are enrolled."""
+    condition, parameters = shelf.shown("t")
+    query = "SELECT count(*) FROM identities WHERE gallery_id = ?"
+    if condition:
+        query = f"SELECT count(DISTINCT t.identity_id) FROM templates t WHERE t.gallery_id = ?{condition}"
+    return int(session.execute(query, (shelf.gallery_id, *parameters))[0][0])
+
+
+def portrait(session: Session, shelf: Shelf, template_id: int) -> bytes | None:
+    """The picture of a template, or None if there is none; raises TemplateNotFound."""
+    condition, parameters = shelf.shown("t")
+    rows = session.execute(
+        "SELECT p.picture, p.landmarks FROM templates t LEFT JOIN portraits p "
+        f"ON p.gallery_id = t.gallery_id AND p.template_id = t.id WHERE t.gallery_id = ? AND t.id = ?{condition}",
+        (shelf.gallery_id, template_id, *parameters),
+    )
+    if not rows:
+        raise TemplateNotFound(f"the gallery holds no template {template_id}")
+    ((picture, landmarks),) = rows
+    return None if picture is None else bytes(shelf.sealer.portrait(picture, landmarks, template_id)[0])
 
 
 def identity_names(session: Session, shelf: Shelf, numbers: Iterable[int]) -> dict[int, str]:

@@ -15,6 +15,7 @@ __all__ = [
     "expire",
     "is_due",
     "last_removal",
+    "log_moves",
     "number_of",
     "remove_identity",
     "remove_tags",
@@ -107,7 +108,19 @@ def removed_since(session: Session, shelf: Shelf, last: int) -> list[int] | None
     """The templates that were removed after the log ended there, or None where it does not reach back so far."""
     query = "SELECT id, template_id FROM removals WHERE gallery_id = ? AND id > ? ORDER BY id"
     rows = session.execute(query, (shelf.gallery_id, last))
-    return None if rows and rows[0][0] > last + 1 else [int(template_id) for _, template_id in rows]
+    gone = [int(template_id) for _, template_id in rows if template_id > 0]
+    return None if rows and rows[0][0] > last + 1 else gone
+
+
+def log_moves(session: Session, shelf: Shelf, template_ids: Sequence[int]) -> None:
+    """Tell those who follow the log of removals to read these templates, and all names, anew.
+
+    They stand there with a minus: removed from whom they belonged to, and there again.
+    """
+    last = last_removal(session, shelf)
+    rows = ((shelf.gallery_id, id_, -template_id) for id_, template_id in enumerate(template_ids, start=last + 1))
+    session.insert("removals", ("gallery_id", "id", "template_id"), rows)
+    _trim(session, shelf)
 
 
 def _trim(session: Session, shelf: Shelf) -> None:

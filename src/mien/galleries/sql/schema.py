@@ -4,6 +4,9 @@ Every id counts from 1 within its gallery and is given out by mien, in rising or
 of one database can so be written at the same time. Triggers do what must not be forgotten: they log removals, which
 other processes follow, take along what belongs to a removed template or identity, and keep the audit log from being
 rewritten.
+
+In the log of removals a template's id with a minus says that the template belongs to another identity, or an identity
+of another name, from there on; a 0 says that the whole gallery was removed.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import hashlib
 import marshal
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -127,6 +128,19 @@ class Sealer:
             return Templates(decode(b"".join(pieces), self._codec, dimension), space)
         except (BadInput, TypeError) as error:
             raise BadGallery(f"{self._place}: a stored vector is damaged: {error}") from error
+
+    def moved_vectors(
+        self, stored: Sequence[bytes], ids: Sequence[int], former: int, number: int, space: str
+    ) -> list[bytes]:
+        """What is stored for vectors that go from one identity to another.
+
+        Raises:
+            BadGallery: one was tampered with.
+        """
+        if self.vault is None:
+            return list(stored)
+        pieces = self._unsealed(stored, self._vector_contexts(ids, repeat(former, len(ids)), space))
+        return self.vault.seal_many(pieces, self._vector_contexts(ids, repeat(number, len(ids)), space))
 
     def sealed_portrait(self, picture: bytes, landmarks: FloatArray, template_id: int) -> tuple[bytes, bytes]:
         """What is stored for a portrait: the picture, and its landmarks as little-endian float32."""

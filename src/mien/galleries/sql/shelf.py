@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mien.errors import BadGallery
+from mien.errors import BadGallery, GalleryNotFound
 from mien.galleries.keeper import cutoff
 from mien.galleries.options import from_json, require_no_key, require_same, to_json
 from mien.galleries.protocol import GalleryOptions
@@ -18,7 +18,7 @@ from mien.galleries.sql.sealer import Sealer
 from mien.galleries.urls import GalleryUrl
 from mien.galleries.vault import Vault, read_key
 
-__all__ = ["Shelf", "chunks", "find_or_make", "marks"]
+__all__ = ["Shelf", "chunks", "find_or_make", "marks", "missing", "removed_meanwhile", "require_there"]
 
 _CHUNK = 500
 
@@ -68,6 +68,21 @@ def marks(values: Sequence[object]) -> str:
     return f"({', '.join('?' * len(values))})"
 
 
+def removed_meanwhile(shelf: Shelf) -> GalleryNotFound:
+    """The error for a gallery that was removed while it is open here."""
+    return GalleryNotFound(f"{shelf.place}: the gallery was removed while it was open here")
+
+
+def require_there(session: Session, shelf: Shelf) -> None:
+    """Check that the gallery was not removed meanwhile.
+
+    Raises:
+        GalleryNotFound: it was.
+    """
+    if not session.execute("SELECT 1 FROM galleries WHERE id = ?", (shelf.gallery_id,)):
+        raise removed_meanwhile(shelf)
+
+
 def find_or_make(database: Database, url: GalleryUrl, create: bool) -> Shelf:
     """The gallery that a URL names, made with the URL's options where it is missing.
 
@@ -82,7 +97,7 @@ def find_or_make(database: Database, url: GalleryUrl, create: bool) -> Shelf:
         row = _row(session, url.name)
     if row is None:
         if not create or database.read_only:
-            raise BadGallery(_missing(database, url.name))
+            raise GalleryNotFound(missing(database, url.name))
         row = _made(database, url)
     gallery_id, text, secret = row
     place = f"{database.place}, gallery {url.name!r}"
@@ -102,7 +117,8 @@ def _row(session: Session, name: str) -> Row | None:
     return rows[0] if rows else None
 
 
-def _missing(database: Database, name: str) -> str:
+def missing(database: Database, name: str) -> str:
+    """What to say where no gallery of that name is at a place."""
     with database.reading() as session:
         names = [str(other) for (other,) in session.execute("SELECT name FROM galleries ORDER BY name")]
     return f"no gallery named {name!r} at {database.place}; it has: {', '.join(names) if names else 'none'}"
@@ -117,16 +133,19 @@ def _made(database: Database, url: GalleryUrl) -> Row:
     with database.writing() as session:
         row = _row(session, url.name)
         if row is None:
+            # Nobody who still has a removed gallery open may take another one for it: what a removed one leaves in
+            # the log of removals keeps its number from being given out again.
+            ((last,),) = session.execute("SELECT coalesce(max(id), 0) FROM galleries")
+            ((gone,),) = session.execute("SELECT coalesce(max(gallery_id), 0) FROM removals")
             session.execute(
-                "INSERT INTO galleries (id, name, options, secret) "
-                "VALUES ((SELECT coalesce(max(id), 0) + 1 FROM galleries), ?, ?, ?)",
-                (url.name, to_json(options), secret),
+                "INSERT INTO galleries (id, name, options, secret) VALUES (?, ?, ?, ?)",
+                (max(last, gone) + 1, url.name, to_json(options), secret),
             )
             if options.retention_days is not None or options.audit_days is not None:
                 index_ages(session)
             row = _row(session, url.name)
     if row is None:
-        raise BadGallery(_missing(database, url.name))
+        raise GalleryNotFound(missing(database, url.name))
     return row
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from mien.errors import BadGallery, GalleryError, GalleryLocked
+from mien.errors import BadGallery, GalleryError, GalleryLocked, GalleryNotFound
 from mien.galleries.private_files import make_private
 from mien.galleries.sql.schema import SCHEMA_VERSIONS, create, upgrade
 from mien.galleries.sql.sqlite_session import SqliteSession
@@ -90,7 +90,7 @@ class GalleryFile:
             layout = self._found_layout()
             if layout == 0:
                 if not create:
-                    raise BadGallery(f"no gallery at {self.path}")
+                    raise GalleryNotFound(f"no gallery at {self.path}")
                 if not self.path.parent.is_dir():
                     raise BadGallery(f"{self.path}: the folder {self.path.parent} does not exist")
                 self._make()
@@ -241,7 +241,10 @@ class GalleryFile:
 
     def _log_size(self) -> int:
         wal = Path(f"{self.path}-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        try:
+            return wal.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def identity(self) -> tuple[int, int]:
         """Which file it is, whatever its content.
