@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := constraints.txt
 NATIVE := $(wildcard src/mien/matching/kernels/*.[ch])
 
-.PHONY: help demo test check format install dev wheel benchmarks clean
+.PHONY: help demo serve test check format install dev wheel benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -16,6 +16,10 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) $(NATIVE) | $(BIN)/python
 	$(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 	touch $@
+
+$(VENV)/.server: pyproject.toml $(CONSTRAINTS) $(NATIVE) | $(BIN)/python
+	$(PIP) install --quiet --constraint $(CONSTRAINTS) --editable '.[server]'
+	touch $@ $(VENV)/.installed
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) $(NATIVE) | $(BIN)/python
 	$(PIP) install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
@@ -28,8 +32,11 @@ dev: $(VENV)/.dev  ## set up .venv with mien and the development tools
 demo: $(VENV)/.installed  ## enroll people from photos and identify them in others
 	$(BIN)/mien demo --out demo-output
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+serve: $(VENV)/.server  ## serve the API and the web console on this machine, with an empty gallery at first
+	$(BIN)/mien serve --open
+
+test: $(VENV)/.dev  ## run the tests, in a process for each core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev  ## lint, types, house rules
 	$(BIN)/ruff check --no-cache .
@@ -37,6 +44,9 @@ check: $(VENV)/.dev  ## lint, types, house rules
 	$(BIN)/mypy
 	$(BIN)/mypy tests/galleries/conftest.py
 	$(BIN)/mypy tests/training/conftest.py
+	$(BIN)/mypy tests/client/conftest.py
+	$(BIN)/mypy tests/server/conftest.py
+	$(BIN)/mypy tests/server/browser/conftest.py
 	$(BIN)/python -m pytest -q tests/test_house_rules.py
 
 format: $(VENV)/.dev  ## format the code

@@ -24,7 +24,7 @@ LEVELS = {
     "galleries": 5,
     "recognizer": 6,
     **dict.fromkeys(("evaluation", "streams"), 7),
-    **dict.fromkeys(("training", "server"), 8),
+    **dict.fromkeys(("training", "server", "client"), 8),
     "cli": 9,
 }
 # These stand outside the levels: the package's face, its tests' stand-ins and the way to start it.

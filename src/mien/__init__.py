@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mien._version import __version__
 
 if TYPE_CHECKING:
+    from mien.client import AsyncClient, Client
     from mien.errors import MienError
     from mien.galleries import Gallery, open_gallery
     from mien.images import load
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analysis",
+    "AsyncClient",
     "Chips",
+    "Client",
     "Enrollment",
     "Faces",
     "Gallery",
@@ -38,6 +41,7 @@ __all__ = [
 
 # Imported when first asked for: the command line's help needs none of them, and they bring NumPy and pydantic.
 _HOMES = {
+    "mien.client": ("AsyncClient", "Client"),
     "mien.errors": ("MienError",),
     "mien.galleries": ("Gallery", "open_gallery"),
     "mien.images": ("load",),

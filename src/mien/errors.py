@@ -23,10 +23,16 @@ __all__ = [
     "CacheError",
     "CalibrationNotFound",
     "ConnectionLost",
+    "Forbidden",
     "GalleryError",
+    "GalleryExists",
     "GalleryLocked",
+    "GalleryNotFound",
     "HashMismatch",
+    "IdempotencyMismatch",
+    "IdentityExists",
     "IdentityNotFound",
+    "JobNotFound",
     "KeyMissing",
     "LicenseRefused",
     "MienError",
@@ -34,14 +40,20 @@ __all__ = [
     "ModelNotFound",
     "NoFace",
     "OutputError",
+    "Overloaded",
     "QualityRefused",
     "RankLost",
+    "RateLimited",
     "RuntimeFailed",
     "SampleNotFound",
+    "ServerError",
     "SeveralFaces",
     "SpaceMismatch",
     "TemplateNotFound",
+    "TimedOut",
+    "TooLarge",
     "TrainingDiverged",
+    "Unauthorized",
     "WorkerLost",
 ]
 
@@ -244,3 +256,93 @@ class WorkerLost(MienError):
     """A process that works for this one ended before its work was done."""
 
     code = "worker_lost"
+
+
+class Unauthorized(MienError):
+    """A request to a server brought no key, or one that is unknown, expired or revoked."""
+
+    code = "unauthorized"
+
+
+class Forbidden(MienError):
+    """A key does not allow what was asked, or a browser's request came from a foreign page."""
+
+    code = "forbidden"
+
+
+class TooLarge(MienError):
+    """A request is larger than the server takes."""
+
+    code = "too_large"
+
+
+class TimedOut(MienError):
+    """A request came too slowly."""
+
+    code = "timed_out"
+
+
+class GalleryNotFound(BadGallery):
+    """There is no gallery of that name."""
+
+    code = "gallery_not_found"
+
+
+class GalleryExists(GalleryError):
+    """There is a gallery of that name already."""
+
+    code = "gallery_exists"
+
+
+class IdentityExists(GalleryError):
+    """The gallery holds an identity of that name already."""
+
+    code = "identity_exists"
+
+
+class JobNotFound(MienError):
+    """There is no job of that id."""
+
+    code = "job_not_found"
+
+
+class IdempotencyMismatch(MienError):
+    """An idempotency key was used again for another request."""
+
+    code = "idempotency_mismatch"
+
+
+class ServerError(MienError):
+    """A server failed, or what answered is no mien server."""
+
+    code = "server_error"
+
+
+class RateLimited(MienError):
+    """A key has sent more requests than it may.
+
+    Args:
+        message: for people.
+        retry_after_s: after how many seconds it may work, if that is known.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(MienError):
+    """A server has more work than it can do in time.
+
+    Args:
+        message: for people.
+        retry_after_s: after how many seconds it may work, if that is known.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

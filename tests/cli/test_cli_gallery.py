@@ -169,7 +169,9 @@ def test_a_migration_of_a_locked_gallery_is_shown_without_counts(tmp_path: Path)
 
 
 def test_list_of_nothing(tmp_path: Path) -> None:
-    assert run("gallery", "list", "--json", "--gallery", f"sqlite:///{tmp_path}/absent.db").errors == ["bad_gallery"]
+    assert run("gallery", "list", "--json", "--gallery", f"sqlite:///{tmp_path}/absent.db").errors == [
+        "gallery_not_found"
+    ]
     assert not (tmp_path / "absent.db").exists()
 
 
@@ -195,7 +197,9 @@ def test_show(url: str) -> None:
 
 
 def test_show_what_is_not_there(url: str, tmp_path: Path) -> None:
-    assert run("gallery", "show", "--json", "--gallery", f"sqlite:///{tmp_path}/absent.db").errors == ["bad_gallery"]
+    assert run("gallery", "show", "--json", "--gallery", f"sqlite:///{tmp_path}/absent.db").errors == [
+        "gallery_not_found"
+    ]
     assert run("gallery", "show", "--json", "--gallery", url, "--identity", "Cy").errors == ["identity_not_found"]
 
 
@@ -227,6 +231,42 @@ def test_remove(url: str) -> None:
         assert bad.code == 2
         assert "--identity" in bad.err
     assert "removed Bo" in run("gallery", "remove", "--gallery", url, "--yes", "--identity", "Bo").out
+
+
+def test_rename(url: str) -> None:
+    said = run("gallery", "rename", "Bo", "Cleo", "--gallery", url)
+    assert (said.code, said.out.strip()) == (0, "Bo is now Cleo, templates: 1")
+    taken = run("gallery", "rename", "Cleo", " Ada ", "--gallery", url, "--json")
+    assert (taken.code, taken.errors) == (1, ["identity_exists"])
+    assert "--merge" in taken.rows[0]["error"]["message"]
+    joined = run("gallery", "rename", "Cleo", " Ada ", "--merge", "--gallery", url, "--json")
+    assert joined.rows == [{"identity": "Ada", "former": "Cleo", "templates": 3}]
+    with mien.open_gallery(url) as gallery:
+        assert gallery.identities() == [("Ada", 3)]
+    assert run("gallery", "rename", "Cleo", "Bo", "--gallery", url, "--json").errors == ["identity_not_found"]
+    for names, argument in (((" ", "Bo"), "OLD"), (("Ada", "a\nb"), "NEW")):
+        unfit = run("gallery", "rename", *names, "--gallery", url)
+        assert unfit.code == 2
+        assert argument in unfit.err
+    absent = run("gallery", "rename", "Ada", "Bo", "--gallery", f"{url}?name=staff", "--json")
+    assert absent.errors == ["gallery_not_found"]
+
+
+def test_delete(url: str, tmp_path: Path) -> None:
+    with mien.open_gallery(f"{url}?name=staff") as staff:
+        staff.add("Eve", Templates.normalized([[1, 0]], "test@00000000"))
+    unasked = run("gallery", "delete", "--gallery", url)
+    assert unasked.code == 2
+    assert "--yes" in unasked.err
+    gone = run("gallery", "delete", "--gallery", url, "--yes", "--json")
+    assert (gone.code, gone.rows) == (0, [{"gallery": url, "name": "default", "removed": 3}])
+    assert [row["name"] for row in run("gallery", "list", "--gallery", url, "--json").rows] == ["staff"]
+    assert run("gallery", "delete", "--gallery", url, "-y", "--json").errors == ["gallery_not_found"]
+    said = run("gallery", "delete", "--gallery", f"{url}?name=staff", "-y")
+    assert said.out.strip() == "deleted the gallery staff, templates: 1"
+    absent = run("gallery", "delete", "--gallery", f"sqlite:///{tmp_path}/absent.db", "-y", "--json")
+    assert absent.errors == ["gallery_not_found"]
+    assert run("gallery", "delete", "--gallery", "memory:", "-y", "--json").errors == ["bad_gallery"]
 
 
 @needs_terminal

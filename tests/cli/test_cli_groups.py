@@ -66,7 +66,7 @@ def test_a_gallery_that_is_not_there(folder: Path) -> None:
     staff, _ = urls(folder)
     other = f"sqlite:///{folder}/people.db?name=nobody"
     assert run("identify", "--json", folder / "probe.jpg", "--gallery", staff, "--gallery", other).errors == [
-        "bad_gallery"
+        "gallery_not_found"
     ]
     assert run("identify", "--json", folder / "probe.jpg", "--gallery", staff, "--gallery", staff).errors == [
         "bad_input"

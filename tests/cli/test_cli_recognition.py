@@ -265,7 +265,7 @@ def test_galleries_that_cannot_be_searched(samples: Samples, url: str, tmp_path:
         assert len(shown.rows) == 1
         return shown.errors
 
-    assert identify(url) == ["bad_gallery"]
+    assert identify(url) == ["gallery_not_found"]
     assert not list(tmp_path.glob("*.db*"))
     (tmp_path / "note.db").write_text("hello")
     assert identify(f"sqlite:///{tmp_path}/note.db") == ["bad_gallery"]

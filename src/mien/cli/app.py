@@ -19,8 +19,10 @@ from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.gallery import gallery
 from mien.cli.identify import identify
+from mien.cli.keys import keys
 from mien.cli.models import models
 from mien.cli.quality import quality
+from mien.cli.serve import serve
 from mien.cli.train import train
 from mien.cli.usage import PlainCommand
 from mien.cli.verify import verify
@@ -33,13 +35,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, detect, verify, enroll, identify, classify, quality, embed, calibrate, bench, export):
+for _command in (demo, detect, verify, enroll, identify, classify, quality, embed, calibrate, bench, export, serve):
     app.command(cls=PlainCommand)(_command)
 app.add_typer(evaluate)
 app.add_typer(models)
 app.add_typer(gallery)
 app.add_typer(data_app)
 app.add_typer(train)
+app.add_typer(keys)
 
 
 def _print_version(wanted: bool) -> None:

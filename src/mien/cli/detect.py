@@ -7,6 +7,7 @@ from mien.cli.inputs import collect
 from mien.cli.options import ImagesArgument, LargestOption, SaveOption, Tuning
 from mien.cli.output import Output
 from mien.cli.records import face_records
+from mien.cli.servers import Place
 from mien.errors import MienError
 
 __all__ = ["detect"]
@@ -14,7 +15,12 @@ __all__ = ["detect"]
 
 @command
 def detect(
-    images: ImagesArgument, tuning: Tuning, output: Output, largest: LargestOption = False, save: SaveOption = None
+    images: ImagesArgument,
+    tuning: Tuning,
+    place: Place,
+    output: Output,
+    largest: LargestOption = False,
+    save: SaveOption = None,
 ) -> None:
     """Find the faces in images.
 
@@ -25,7 +31,7 @@ def detect(
     """
     output.columns("image", "size", "face", "score", "left", "top", "right", "bottom")
     photos = collect(images, output)
-    recognizer = tuning.recognizer()
+    recognizer = place.recognizer(tuning)
     album = None
     if save is not None:
         from mien.cli.drawing import KNOWN, Album, annotate

@@ -20,10 +20,12 @@ from mien.cli.interrupts import Interruption
 from mien.cli.options import ImagesArgument, LargestOption, Tuning
 from mien.cli.output import Output
 from mien.cli.records import Record
+from mien.cli.servers import Place
 from mien.errors import BadImage, CacheError, MienError, OutputError
 
 if TYPE_CHECKING:
     from mien.cli.parquet import TemplatesFile
+    from mien.client import RemoteRecognizer
     from mien.recognizer import Recognizer
     from mien.types import Analysis
 
@@ -37,6 +39,7 @@ _SECONDS_A_PART = 10.0
 def embed(
     images: ImagesArgument,
     tuning: Tuning,
+    place: Place,
     output: Output,
     out: Annotated[
         Path, typer.Option(metavar="FILE", dir_okay=False, show_default=False, help="The Parquet file to write.")
@@ -62,7 +65,7 @@ def embed(
     photos = collect(images, output)
     if not photos:
         return
-    recognizer = tuning.recognizer()
+    recognizer = place.recognizer(tuning)
     with _alone(out), Interruption() as stop:
         file = TemplatesFile(out, _facts(recognizer, largest), recognizer.embedder.dimension)
         run = _Run(photos, file, output)
@@ -104,7 +107,7 @@ class _Run:
             else:
                 self.todo.append(photo)
 
-    def work(self, recognizer: Recognizer, stop: Interruption, largest: bool) -> Iterator[int]:
+    def work(self, recognizer: Recognizer | RemoteRecognizer, stop: Interruption, largest: bool) -> Iterator[int]:
         """Embed what is to do, until asked to stop, a part every few seconds; yields the images handled."""
         fed: deque[tuple[Photo, Entry | None]] = deque()
 
@@ -145,14 +148,19 @@ class _Run:
         self._lines = []
 
 
-def _facts(recognizer: Recognizer, largest: bool) -> Record:
+def _facts(recognizer: Recognizer | RemoteRecognizer, largest: bool) -> Record:
     """What the rows depend on, besides the images."""
+    from mien.recognizer import Recognizer
     from mien.zoo import card
 
     settings = recognizer.settings
+    if isinstance(recognizer, Recognizer):
+        detector = card(recognizer.settings.detector).space
+    else:
+        detector = recognizer.detector.space
     return {
         "space": recognizer.space,
-        "detector": card(settings.detector).space,
+        "detector": detector,
         "precision": settings.precision,
         "min_face": settings.min_face,
         "min_score": settings.min_score,

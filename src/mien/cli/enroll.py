@@ -23,6 +23,7 @@ from mien.cli.options import (
     UprightOption,
 )
 from mien.cli.output import Output
+from mien.cli.servers import Place
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _Item = tuple[str, Photo]
 def enroll(
     images: ImagesArgument,
     tuning: Tuning,
+    place: Place,
     output: Output,
     gallery: GalleryUrlOption,
     identity: Annotated[
@@ -74,7 +76,7 @@ def enroll(
     output.columns("image", "identity", "template")
     tags = checked_tags(tag)
     items = list(people_in(images, output)) if identity is None else _one_person(images, identity, output)
-    recognizer = tuning.recognizer(quality, upright=upright)
+    recognizer = place.recognizer(tuning, quality, upright=upright)
     fed: deque[_Item] = deque()
     done = 0
 
@@ -84,7 +86,7 @@ def enroll(
             yield item[0], item[1].path
 
     with open_to_enroll(recognizer, gallery) as people, Interruption() as stop:
-        if parse_url(gallery).scheme == "memory":
+        if not place.remote and parse_url(gallery).scheme == "memory":
             output.note("a memory: gallery is gone when this command ends")
         with output.progress("enroll", len(items)) as advance:
             face: FaceChoice = "largest" if largest else "single"

@@ -15,6 +15,7 @@ from mien.cli.operating import FmrOption, FpirOption, chosen_threshold
 from mien.cli.options import ImagesArgument, SaveOption, TagsOption, ThresholdOption, Tuning
 from mien.cli.output import Output
 from mien.cli.records import candidate_record, face_records, shown_probability
+from mien.cli.servers import Place
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _COUNTED = 1_000_000
 def identify(
     images: ImagesArgument,
     tuning: Tuning,
+    place: Place,
     output: Output,
     gallery: Annotated[
         list[str],
@@ -69,7 +71,7 @@ def identify(
     )
     tags = checked_tags(tag)
     photos = collect(images, output)
-    recognizer = tuning.recognizer()
+    recognizer = place.recognizer(tuning)
     album = None
     if save is not None:
         from mien.cli.drawing import KNOWN, UNKNOWN, Album, annotate

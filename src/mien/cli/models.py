@@ -11,6 +11,7 @@ from mien.cli.command import command
 from mien.cli.models_profile import profile
 from mien.cli.output import Output
 from mien.cli.records import Record
+from mien.cli.servers import Place
 from mien.cli.usage import PlainCommand
 from mien.errors import MienError, ModelNotFound
 
@@ -22,6 +23,7 @@ __all__ = ["models"]
 models = typer.Typer(name="models", no_args_is_help=True, help="Models: what there is, their licenses and their files.")
 models.command(cls=PlainCommand)(profile)
 
+_FIELDS = ("name", "task", "license", "commercial", "accepted", "present", "space", "description")
 AcceptOption = Annotated[
     bool,
     typer.Option("--accept-license", help="Agree to the license of a model that is not free for commercial use."),
@@ -30,21 +32,19 @@ AcceptOption = Annotated[
 
 @models.command(name="list", cls=PlainCommand)
 @command
-def list_models(output: Output) -> None:
-    """List the models, with their licenses and whether their files are on this machine.
+def list_models(place: Place, output: Output) -> None:
+    """List the models, with their licenses and whether their files are on this machine, or on the server.
 
     Example: mien models list
     """
-    from mien.zoo import cards
-
     output.columns("name", "task", "license", "commercial", "present", "description")
-    for card in cards():
-        record = _record(card)
-        commercial = "yes" if card.license.commercial else "no"
-        if not card.license.commercial and record["accepted"]:
+    for record in _records(place):
+        commercial = "yes" if record["commercial"] else "no"
+        if not record["commercial"] and record["accepted"]:
             commercial = "no (agreed)"
         present = "yes" if record["present"] else "no"
-        output.result(record, (card.name, card.task, card.license.id, commercial, present, card.description))
+        cells = (record["name"], record["task"], record["license"], commercial, present, record["description"])
+        output.result(record, cells)
 
 
 @models.command(cls=PlainCommand)
@@ -191,6 +191,16 @@ def check(
             output.failure({"name": name}, error)
         else:
             output.result({"name": name, "intact": True, "path": str(path)}, (name, "yes", str(path)))
+
+
+def _records(place: Place) -> list[Record]:
+    """All models, here or on the server."""
+    if not place.remote:
+        from mien.zoo import cards
+
+        return [_record(card) for card in cards()]
+    with place.client() as client:
+        return [{name: model.record[name] for name in _FIELDS} for model in client.models()]
 
 
 def _record(card: Card) -> Record:

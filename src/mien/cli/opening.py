@@ -7,27 +7,36 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from mien.cli.new_gallery import NewGallery
+from mien.cli.servers import named_gallery
 from mien.errors import BadGallery, GalleryError, SpaceMismatch
 
 if TYPE_CHECKING:
+    from mien.client import RemoteRecognizer
     from mien.galleries import Gallery, Searchable
     from mien.recognizer import Recognizer
 
 __all__ = ["is_there", "open_all_for", "open_for", "open_to_enroll"]
 
 
-def open_for(recognizer: Recognizer, url: str) -> Gallery:
+def open_for(recognizer: Recognizer | RemoteRecognizer, url: str) -> Gallery:
     """The gallery at ``url``, if the recognizer's templates belong there; checked before any image is looked at.
 
+    Where the recognizer is a server's, ``url`` is the name of a gallery there.
+
     Raises:
+        typer.BadParameter: no gallery of a server can have that name.
         SpaceMismatch: the gallery holds templates of another space.
         BadGallery: there is no gallery at ``url``, or ``url`` is none.
         GalleryLocked: another process holds it.
         GalleryError: it cannot be read.
     """
     from mien.galleries import open_gallery
+    from mien.recognizer import Recognizer
 
-    gallery = open_gallery(url, create=False)
+    if isinstance(recognizer, Recognizer):
+        gallery = open_gallery(url, create=False)
+    else:
+        gallery = named_gallery(recognizer.client, url)
     try:
         if gallery.space not in (None, recognizer.space):
             raise SpaceMismatch(
@@ -41,7 +50,9 @@ def open_for(recognizer: Recognizer, url: str) -> Gallery:
 
 
 @contextmanager
-def open_all_for(recognizer: Recognizer, urls: Sequence[str]) -> Iterator[tuple[Searchable, list[Gallery]]]:
+def open_all_for(
+    recognizer: Recognizer | RemoteRecognizer, urls: Sequence[str]
+) -> Iterator[tuple[Searchable, list[Gallery]]]:
     """What is to be searched, and the galleries in it, closed at the end of the block; errors as for ``open_for``."""
     from mien.galleries import GalleryGroup
 
@@ -50,8 +61,10 @@ def open_all_for(recognizer: Recognizer, urls: Sequence[str]) -> Iterator[tuple[
         yield (galleries[0] if len(galleries) == 1 else GalleryGroup(galleries)), galleries
 
 
-def open_to_enroll(recognizer: Recognizer, url: str) -> Gallery:
+def open_to_enroll(recognizer: Recognizer | RemoteRecognizer, url: str) -> Gallery:
     """The gallery at ``url``; where there is none, one that is made with the first templates that are stored.
+
+    On a server it must be there.
 
     Raises:
         SpaceMismatch: the gallery holds templates of another space.
@@ -60,7 +73,10 @@ def open_to_enroll(recognizer: Recognizer, url: str) -> Gallery:
         GalleryError: it cannot be read or changed.
     """
     from mien.galleries import parse_url, require_free
+    from mien.recognizer import Recognizer
 
+    if not isinstance(recognizer, Recognizer):
+        return open_for(recognizer, url)
     parsed = parse_url(url)
     if parsed.mode == "ro":
         raise GalleryError(

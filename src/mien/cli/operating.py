@@ -10,6 +10,7 @@ from mien.cli.output import Output
 from mien.errors import BadInput
 
 if TYPE_CHECKING:
+    from mien.client import RemoteRecognizer
     from mien.galleries import Searchable
     from mien.recognizer import Recognizer
 
@@ -38,7 +39,7 @@ FpirOption = Annotated[
 
 
 def chosen_threshold(
-    recognizer: Recognizer,
+    recognizer: Recognizer | RemoteRecognizer,
     output: Output,
     threshold: float | None,
     fmr: float | None,
@@ -66,7 +67,11 @@ def chosen_threshold(
 
 
 def _tell_extrapolated(
-    recognizer: Recognizer, output: Output, fmr: float | None, fpir: float | None, gallery: Searchable | None
+    recognizer: Recognizer | RemoteRecognizer,
+    output: Output,
+    fmr: float | None,
+    fpir: float | None,
+    gallery: Searchable | None,
 ) -> None:
     from mien.matching.calibration import fmr_of_search
 

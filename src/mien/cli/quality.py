@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from mien.cli.command import command
 from mien.cli.inputs import collect
 from mien.cli.options import ImagesArgument, LargestOption, QualityOption, Tuning, UprightOption
 from mien.cli.output import Output
-from mien.cli.records import Record, face_records
+from mien.cli.servers import Place
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.quality import QualityLimits
-    from mien.types import FloatArray, Quality, QualityReason
+    from mien.types import Quality, QualityReason
 
 __all__ = ["quality"]
-
-_DIGITS = 4
-_SEVERAL = "several_faces"
 
 
 @command
 def quality(
     images: ImagesArgument,
     tuning: Tuning,
+    place: Place,
     output: Output,
     quality: QualityOption = None,
     largest: LargestOption = False,
@@ -41,9 +37,11 @@ def quality(
 
     Example: mien quality portrait.jpg --quality strict
     """
+    from mien.recognizer.records import quality_records
+
     output.columns("image", "face", "quality", "turned", "refused for")
     photos = collect(images, output)
-    recognizer = tuning.recognizer(quality, upright=upright)
+    recognizer = place.recognizer(tuning, quality, upright=upright)
     limits = recognizer.settings.quality_limits()
     with output.progress("quality", len(photos)) as advance:
         outcomes = recognizer.iter_assess((photo.path for photo in photos), largest=largest)
@@ -52,61 +50,19 @@ def quality(
             if isinstance(found, MienError):
                 output.failure({"image": photo.path}, found)
             elif size_wh is not None:
-                failed = _refused(found, limits)
-                record = {"image": photo.path, "size_wh": list(size_wh), "faces": _records(found, failed)}
+                failed = list(place.refusals(found, limits))
+                record = {"image": photo.path, "size_wh": list(size_wh), "faces": quality_records(found, failed)}
                 output.result(record, *_rows(photo.path, found, failed))
             advance(1)
-
-
-def _refused(found: Quality, limits: QualityLimits) -> list[tuple[QualityReason, ...]]:
-    """What each face would be refused for, that there are several among it, whatever the limits."""
-    from mien.quality import failings
-    from mien.types import QualityReason
-
-    failed = failings(found, limits)
-    if len(found) < 2:
-        return failed
-    shares = found.measure("single_face_present").tolist()
-    others = [QualityReason(_SEVERAL, "single_face_present", share, 0.0, "share", False) for share in shares]
-    return [
-        reasons if any(reason.name == _SEVERAL for reason in reasons) else (*reasons, other)
-        for reasons, other in zip(failed, others, strict=True)
-    ]
-
-
-def _records(found: Quality, failed: list[tuple[QualityReason, ...]]) -> list[Record]:
-    records = face_records(found.faces, landmarks=False)
-    for number, (record, reasons) in enumerate(zip(records, failed, strict=True)):
-        record["quality"] = round(float(found.unified[number]), 1)
-        record["good_enough"] = not reasons
-        record["reasons"] = [
-            {
-                "name": reason.name,
-                "measure": reason.measure,
-                "value": round(reason.value, _DIGITS),
-                "limit": reason.limit,
-                "unit": reason.unit,
-            }
-            for reason in reasons
-        ]
-        record["measures"] = _named(found.names, found.measures[number], _DIGITS)
-        record["components"] = _named(found.names, found.components[number], 1)
-    return records
-
-
-def _named(names: tuple[str, ...], values: FloatArray, digits: int) -> Record:
-    """Numbers by name; what was not measured is null."""
-    return {
-        name: None if math.isnan(value) else round(value, digits)
-        for name, value in zip(names, values.tolist(), strict=True)
-    }
 
 
 def _rows(path: str, found: Quality, failed: list[tuple[QualityReason, ...]]) -> list[tuple[str, ...]]:
     if len(found) == 0:
         return [(path, "none", "", "", "")]
     turns = found.measure("face_rotation")
+    # Rounded as in the JSON lines first, which is all that a server tells.
+    scores = [f"{round(score, 1):.0f}" for score in found.unified.tolist()]
     return [
-        (path, str(k), f"{found.unified[k]:.0f}", f"{turns[k]:.0f}°" if turns[k] else "", "; ".join(map(str, reasons)))
+        (path, str(k), scores[k], f"{turns[k]:.0f}°" if turns[k] else "", "; ".join(map(str, reasons)))
         for k, reasons in enumerate(failed)
     ]

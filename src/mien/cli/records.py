@@ -1,4 +1,7 @@
-"""What the JSON lines hold: plain values, rounded to what they mean."""
+"""What the JSON lines hold: the records of ``mien.recognizer.records``, and how a table shows a probability.
+
+They are imported when they are called: the command line's help needs none of what they bring with them.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +14,33 @@ __all__ = ["Record", "candidate_record", "face_records", "rounded_probability", 
 
 Record = dict[str, Any]
 
-_PIXEL_DIGITS = 3
-_SCORE_DIGITS = 6
-
 
 def face_records(faces: Faces, *, landmarks: bool = True) -> list[Record]:
-    """One record a face: ``xyxy`` and ``landmarks`` in pixels of the original image, ``score`` in 0..1."""
-    records: list[Record] = []
-    for box, score, points in zip(faces.xyxy.tolist(), faces.scores.tolist(), faces.landmarks.tolist(), strict=True):
-        record: Record = {"xyxy": [round(v, _PIXEL_DIGITS) for v in box], "score": rounded_score(score)}
-        if landmarks:
-            record["landmarks"] = [[round(v, _PIXEL_DIGITS) for v in point] for point in points]
-        records.append(record)
-    return records
+    """See ``mien.recognizer.records.face_records``."""
+    from mien.recognizer import records
+
+    return records.face_records(faces, landmarks=landmarks)
 
 
 def candidate_record(match: Match) -> Record:
-    """One candidate of an identification; with its gallery, where several were searched."""
-    record: Record = {
-        "identity": match.identity,
-        "score": rounded_score(match.score),
-        "rank": match.rank,
-        "template_id": match.template_id,
-        "probability": rounded_probability(match.probability),
-    }
-    return record if match.gallery is None else {**record, "gallery": match.gallery}
+    """See ``mien.recognizer.records.candidate_record``."""
+    from mien.recognizer import records
+
+    return records.candidate_record(match)
 
 
 def rounded_probability(probability: float | None) -> float | None:
-    """A probability with six digits behind the first that is not 0; None where there is no calibration."""
-    return None if probability is None else float(f"{probability:.7g}")
+    """See ``mien.recognizer.records.rounded_probability``."""
+    from mien.recognizer import records
+
+    return records.rounded_probability(probability)
+
+
+def rounded_score(score: float) -> float:
+    """See ``mien.recognizer.records.rounded_score``."""
+    from mien.recognizer import records
+
+    return records.rounded_score(score)
 
 
 def shown_probability(probability: float | None) -> str:
@@ -50,8 +50,3 @@ def shown_probability(probability: float | None) -> str:
     if probability > 0.9999:
         return "> 0.9999"
     return "< 0.0001" if probability < 0.0001 else f"{probability:.4f}"
-
-
-def rounded_score(score: float) -> float:
-    """A score with the digits that a float32 computation can vouch for."""
-    return round(float(score), _SCORE_DIGITS)

@@ -11,6 +11,7 @@ from mien.cli.operating import FmrOption, chosen_threshold
 from mien.cli.options import LargestOption, ThresholdOption, Tuning
 from mien.cli.output import Output
 from mien.cli.records import rounded_probability, rounded_score, shown_probability
+from mien.cli.servers import Place
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def verify(
     a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="An image of one face.")],
     b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="The image to compare it with.")],
     tuning: Tuning,
+    place: Place,
     output: Output,
     threshold: ThresholdOption = None,
     fmr: FmrOption = None,
@@ -42,7 +44,7 @@ def verify(
     """
     from mien.recognizer import one_face
 
-    recognizer = tuning.recognizer()
+    recognizer = place.recognizer(tuning)
     limit = chosen_threshold(recognizer, output, threshold, fmr)
     output.columns("a", "b", "score", "threshold", "match", "probability", "space")
     sources: list[ImageSource] = [a, b]

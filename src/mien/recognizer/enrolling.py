@@ -15,7 +15,7 @@ from mien.recognizer.outcomes import FaceChoice, Outcome, check_face_choice, one
 from mien.recognizer.pipeline import Color, Pipeline
 from mien.types import Analysis, Enrollment
 
-__all__ = ["probes", "store"]
+__all__ = ["new_enrollment", "probes", "store"]
 
 
 def probes(
@@ -42,12 +42,40 @@ def probes(
     for outcome in _found(pipeline, sources(), color, gallery.options.portraits, limits.active):
         identity, source = waiting.popleft()
         try:
-            analysis, portraits = result_of(outcome)
-            chosen = one_face(analysis, face, source)
-            require_quality(chosen.quality, limits, f" in {source}" if isinstance(source, (str, os.PathLike)) else "")
-            yield Outcome(outcome.size_wh, NewEnrollment(identity, chosen.templates, tags, portraits))
+            found = result_of(outcome)
+            yield Outcome(outcome.size_wh, new_enrollment(identity, *found, face, limits, tags, source))
         except MienError as error:
             yield Outcome(outcome.size_wh, error)
+
+
+def new_enrollment(
+    identity: str,
+    analysis: Analysis,
+    portraits: Portraits | None,
+    face: FaceChoice,
+    limits: QualityLimits,
+    tags: Collection[str],
+    source: object = None,
+) -> NewEnrollment:
+    """What is to be enrolled of one image.
+
+    Args:
+        identity: the person's name.
+        analysis: of the image, with its quality if the limits are active.
+        portraits: the portrait of its largest face, or None.
+        face: ``"largest"`` takes the largest face where there are several.
+        limits: what the face must keep.
+        tags: words to find the person by.
+        source: the image, for the errors' messages.
+
+    Raises:
+        NoFace: it shows no face.
+        SeveralFaces: it shows several, and ``face`` is ``"single"``.
+        QualityRefused: the face does not keep the limits.
+    """
+    chosen = one_face(analysis, face, source)
+    require_quality(chosen.quality, limits, f" in {source}" if isinstance(source, (str, os.PathLike)) else "")
+    return NewEnrollment(identity, chosen.templates, tags, portraits)
 
 
 def _found(

@@ -24,8 +24,10 @@ from mien.runtimes import RuntimeOptions
 __all__ = ["Settings"]
 
 _FILE_VARIABLE = "MIEN_SETTINGS"
-# The model cache's and the measuring data's folders, the key of encrypted galleries: read where they are used.
-_OTHER_VARIABLES = {_FILE_VARIABLE, "MIEN_CACHE", "MIEN_DATA", "MIEN_GALLERY_KEY"}
+# The model cache's and the measuring data's folders, an encrypted gallery's key, a server's address: read where used.
+_OTHER_VARIABLES = {_FILE_VARIABLE, "MIEN_CACHE", "MIEN_DATA", "MIEN_GALLERY_KEY", "MIEN_SERVER"}
+# The server's settings, and the key that a client of it has.
+_OTHER_PARTS = "MIEN_SERVER_"
 
 
 class Settings(BaseSettings):
@@ -83,9 +85,8 @@ class Settings(BaseSettings):
             raise BadSettings("; ".join(map(_told, _faults(error)))) from error
         except SettingsError as error:  # a variable whose text is not the JSON that its type needs
             raise BadSettings(f"{error}: expected JSON, as in MIEN_PROVIDERS='[\"CPUExecutionProvider\"]'") from error
-        unknown = {v for v in os.environ if v.startswith("MIEN_") and v not in _OTHER_VARIABLES} - {
-            f"MIEN_{field.upper()}" for field in type(self).model_fields
-        }
+        unknown = {v for v in os.environ if v.startswith("MIEN_") and not v.startswith(_OTHER_PARTS)}
+        unknown -= _OTHER_VARIABLES | {f"MIEN_{field.upper()}" for field in type(self).model_fields}
         if unknown:
             raise BadSettings(f"unknown variables {', '.join(sorted(unknown))}; known: MIEN_ and one of {_known()}")
         # The parts check what is theirs; making them here moves their errors to where the value was given.
