@@ -163,6 +163,7 @@ class Batcher:
                 self._ready.remove(ticket)
                 self._ahead_pixels -= ticket.pixels
                 self._to_decode.notify_all()
+        self._tell_depth()
 
     def _decode_all(self) -> None:
         """A decoding thread's work."""
@@ -188,6 +189,8 @@ class Batcher:
                     self._ahead_pixels -= pixels
                 self._to_decode.notify_all()
                 self._to_run.notify()
+            if failure is not None or ticket.left:
+                self._tell_depth()
             if failure is not None:
                 deliver([(ticket, failure)])
 
@@ -218,8 +221,8 @@ class Batcher:
             with self._lock:
                 self._running = 0
                 self._image_s += 0.1 * (seconds / len(batch) - self._image_s)
-            deliver(list(zip(batch, results, strict=True)))
             self._tell(kind, results)
+            deliver(list(zip(batch, results, strict=True)))
 
     def _next_batch(self) -> list[Ticket]:
         """Images of the kind that waits longest, at most a batch; none once the batcher is closed and all is done."""
@@ -247,6 +250,10 @@ class Batcher:
         if self._meters is not None:
             self._meters.batched(kind.work, len(results))
             self._meters.found(sum(faces_in(result) for result in results))
+        self._tell_depth()
+
+    def _tell_depth(self) -> None:
+        if self._meters is not None:
             self._meters.queued(self.depth)
 
     def _results(self, batch: list[Ticket], kind: Kind) -> list[object]:
