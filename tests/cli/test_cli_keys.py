@@ -69,13 +69,36 @@ def test_the_folder_is_the_servers(tmp_path: Path) -> None:
         (["create", "a", "--scope", "everything"], 1),
         (["create", "a", "--scope", "read", "--days", "0"], 1),
         (["create", "a", "--scope", "admin", "--gallery", "staff"], 1),
+        (["create", "a", "--scope", "read", "--days", "nan"], 1),
         (["revoke", "nobody", "--yes"], 1),
-        (["revoke", "nobody"], 2),
     ],
 )
 def test_what_is_refused(words: list[str], code: int) -> None:
     assert run(*words).exit_code == code
     assert listed() == []
+
+
+def test_who_only_looks_makes_no_folder(tmp_path: Path) -> None:
+    result = run("list", "--data", "nowhere")
+    assert result.exit_code == 0
+    assert "nowhere: no server's database" in result.stderr
+    result = run("revoke", "k3v9q0x2m1ab", "--yes", "--data", "nowhere")
+    assert result.exit_code == 1
+    assert "nowhere: expected the data folder" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_person_to_ask_nothing_is_revoked() -> None:
+    key = made("reception", "--scope", "read")
+    assert run("revoke", str(key["id"])).exit_code == 2
+    assert [found["state"] for found in listed()] == ["in use"]
+
+
+def test_wrong_days_are_told_in_days() -> None:
+    assert (
+        "days: expected more than 0 and at most 36500, got -1"
+        in run("create", "a", "--scope", "read", "--days", "-1").stderr
+    )
 
 
 def test_a_name_that_is_taken() -> None:

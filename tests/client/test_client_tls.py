@@ -24,3 +24,13 @@ def test_certificates_are_checked(make_server: Callable[..., Any], tmp_path: Pat
         assert client.version().record["space"]
     with Client(server.url, verify=False) as client:
         assert client.version().record["space"]
+
+
+def test_a_server_without_tls_is_no_matter_of_certificates(server: Any) -> None:
+    url = server.url.replace("http:", "https:")
+    with (
+        Client(url, retries=9) as client,
+        pytest.raises(ConnectionLost, match=r"no TLS connection: .*http://") as raised,
+    ):
+        client.version()
+    assert "certificate" not in raised.value.message

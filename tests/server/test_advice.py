@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mien.errors import NoFace, QualityRefused
 from mien.quality import limits
-from mien.server.advice import ADVICE, fault_record
+from mien.server.advice import ADVICE
+from mien.server.problems import fault_record
 from mien.types import QualityReason
 
 

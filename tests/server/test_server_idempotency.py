@@ -1,151 +1,241 @@
-"""Requests that are sent again with their key: done once, also at the same time, and no other's answer."""
+"""Work under a key: done once, whoever asks again, and whatever happened to who did it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
+import numpy as np
 import pytest
-from server_cases import Running
 
-from mien.errors import BadInput, GalleryError, IdempotencyMismatch, Overloaded
+import mien
+from mien.errors import BadInput, ConnectionLost, IdempotencyMismatch, NoFace, Overloaded
 from mien.server.idempotency import SCHEMA, Answer, Idempotency, digest_of
+from mien.server.presence import Presence
+from mien.server.recovering import already_stored, ids_before
 from mien.server.state import State
+from mien.types import Templates
 
-PLACE = ("ada", "enroll people")
-
-
-def enroll(client: httpx.Client, image: bytes, key: str, gallery: str = "default") -> httpx.Response:
-    headers = {"Content-Type": "image/jpeg", "Idempotency-Key": key}
-    return client.post(f"/v1/galleries/{gallery}/enroll", params={"identity": "Ada"}, content=image, headers=headers)
+Work = Callable[[], Awaitable[Answer]]
 
 
-def test_a_repeat_gets_the_first_answer_and_stores_nothing(server: Running, portraits: dict[str, bytes]) -> None:
-    with server.client() as client:
-        first = enroll(client, portraits["obama"], "one")
-        again = enroll(client, portraits["obama"], "one")
-        other = enroll(client, portraits["obama"], "two")
-        mixed_up = enroll(client, portraits["biden"], "one")
-    assert first.status_code == again.status_code == other.status_code == 200
-    assert again.json() == first.json() != other.json()
-    assert (mixed_up.status_code, mixed_up.json()["code"]) == (422, "idempotency_mismatch")
-    assert dict(server.services.places.get("default").identities()) == {"Ada": 2}
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    opened = State(tmp_path / "data" / "server.db", [SCHEMA])
+    yield opened
+    opened.close()
 
 
-def test_repeats_at_the_same_time_are_done_once(server: Running, portraits: dict[str, bytes]) -> None:
-    with server.client() as client, ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: enroll(client, portraits["obama"], "same"), range(6)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.text for answer in answers}) == 1
-    assert dict(server.services.places.get("default").identities()) == {"Ada": 1}
+@pytest.fixture
+def once(state: State) -> Iterator[Idempotency]:
+    made = Idempotency(state, wait_s=0.5)
+    yield made
+    made.close()
 
 
-def test_keys_of_two_callers_and_of_two_galleries_are_different_keys(
-    keyed_server: Running, portraits: dict[str, bytes]
-) -> None:
-    key = keyed_server.key
-    admin, ada, ben = key("admin", name="root"), key("enroll", name="ada"), key("enroll", name="ben")
-    with keyed_server.client() as client:
-        for secret in (ada, ben):
-            client.headers["Authorization"] = f"Bearer {secret}"
-            assert enroll(client, portraits["obama"], "k").status_code == 200
-        client.headers["Authorization"] = f"Bearer {admin}"
-        assert client.post("/v1/galleries", json={"name": "other"}).status_code == 201
-        client.headers["Authorization"] = f"Bearer {ada}"
-        assert enroll(client, portraits["obama"], "k", "other").status_code == 200
-    assert dict(keyed_server.services.places.get("default").identities()) == {"Ada": 2}
-    assert dict(keyed_server.services.places.get("other").identities()) == {"Ada": 1}
+def counted(calls: list[int], *, wait_s: float = 0.0, error: Exception | None = None) -> Work:
+    async def work() -> Answer:
+        calls.append(len(calls))
+        await asyncio.sleep(wait_s)
+        if error is not None:
+            raise error
+        return 200, {"call": calls[-1]}
+
+    return work
 
 
-def test_a_failed_request_is_done_anew(server: Running, portraits: dict[str, bytes]) -> None:
-    with server.client() as client:
-        assert enroll(client, portraits["obama"], "late", "missing").status_code == 404
-        assert client.post("/v1/galleries", json={"name": "missing"}).status_code == 201
-        assert enroll(client, portraits["obama"], "late", "missing").status_code == 200
+def test_a_repeat_gets_the_first_answer_and_other_keys_do_not(once: Idempotency) -> None:
+    calls: list[int] = []
+
+    async def run() -> list[Answer]:
+        work = counted(calls)
+        return [
+            await once.run("a", "enroll x", "key", "digest", work),
+            await once.run("a", "enroll x", "key", "digest", work),
+            await once.run("a", "enroll y", "key", "digest", work),
+            await once.run("b", "enroll x", "key", "digest", work),
+            await once.run("a", "enroll x", "other", "digest", work),
+        ]
+
+    assert [body["call"] for _, body in asyncio.run(run())] == [0, 0, 1, 2, 3]
 
 
-@contextmanager
-def idempotency(folder: Path, wait_s: float = 5.0) -> Iterator[Idempotency]:
-    state = State(folder / "server.db", (SCHEMA,))
-    found = Idempotency(state, wait_s=wait_s)
-    try:
-        yield found
-    finally:
-        found.close()
-        state.close()
-
-
-def test_what_failed_half_way_is_asked_for_before_it_is_done_anew(tmp_path: Path) -> None:
-    calls: list[str] = []
-
-    async def breaks() -> Answer:
-        calls.append("work")
-        raise GalleryError("the connection broke")
-
-    async def works() -> Answer:
-        calls.append("work")
-        return 200, {"id": 7}
-
-    async def recover(note: object) -> Answer | None:
-        calls.append(f"recover {note}")
-        return None
-
-    async def both() -> Answer:
-        with idempotency(tmp_path) as once:
-            with pytest.raises(GalleryError):
-                await once.run(*PLACE, "k", "d", breaks, note=[1], recover=recover)
-            return await once.run(*PLACE, "k", "d", works, note=[2], recover=recover)
-
-    assert asyncio.run(both()) == (200, {"id": 7})
-    assert calls == ["work", "recover [1]", "work"]
-
-
-def test_who_comes_while_it_is_under_way_waits_and_not_for_ever(tmp_path: Path) -> None:
-    async def slow() -> Answer:
-        await asyncio.sleep(0.6)
-        return 200, "done"
-
-    async def two(wait_s: float) -> list[object]:
-        with idempotency(tmp_path / str(wait_s), wait_s) as once:
-            first = asyncio.create_task(once.run(*PLACE, "k", "d", slow))
-            await asyncio.sleep(0.1)
-            second = once.run(*PLACE, "k", "d", slow)
-            return list(await asyncio.gather(first, second, return_exceptions=True))
-
-    for wait_s in (5.0, 0.1):
-        (tmp_path / str(wait_s)).mkdir()
-    assert asyncio.run(two(5.0)) == [(200, "done"), (200, "done")]
-    first, second = asyncio.run(two(0.1))
-    assert first == (200, "done")
-    assert isinstance(second, Overloaded)
-
-
-@pytest.mark.parametrize("key", ["", "x" * 256, "with\nline", "päivä"])
-def test_keys_are_visible_ascii_of_some_length(tmp_path: Path, key: str) -> None:
-    async def run() -> Answer:
-        async def work() -> Answer:
-            return 200, None
-
-        with idempotency(tmp_path) as once:
-            return await once.run(*PLACE, key, "d", work)
-
-    with pytest.raises(BadInput, match="Idempotency-Key"):
-        asyncio.run(run())
-
-
-def test_another_request_with_the_key_is_refused(tmp_path: Path) -> None:
+def test_another_request_with_the_key_is_refused(once: Idempotency) -> None:
     async def run() -> None:
+        await once.run("a", "r", "key", digest_of("one"), counted([]))
+        with pytest.raises(IdempotencyMismatch):
+            await once.run("a", "r", "key", digest_of("two"), counted([]))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "ключ", "line\nbreak"])
+def test_keys_are_visible_ascii(once: Idempotency, key: str) -> None:
+    with pytest.raises(BadInput, match="Idempotency-Key"):
+        asyncio.run(once.run("a", "r", key, "digest", counted([])))
+
+
+def test_digests_tell_parts_apart() -> None:
+    assert len({digest_of("ab", "c"), digest_of("a", "bc"), digest_of("abc"), digest_of(b"abc", "")}) == 4
+    assert digest_of("abc") == digest_of(b"abc")
+
+
+def test_repeats_at_once_wait_and_then_give_up(once: Idempotency) -> None:
+    calls: list[int] = []
+
+    async def run() -> list[Any]:
+        soon = [once.run("a", "r", "soon", "digest", counted(calls, wait_s=0.1)) for _ in range(5)]
+        answers: list[Any] = list(await asyncio.gather(*soon))
+        late = [once.run("a", "r", "late", "digest", counted(calls, wait_s=1.5)) for _ in range(2)]
+        return answers + list(await asyncio.gather(*late, return_exceptions=True))
+
+    *soon, first, second = asyncio.run(run())
+    assert soon == [(200, {"call": 0})] * 5
+    assert first == (200, {"call": 1})
+    assert isinstance(second, Overloaded)
+    assert second.retry_after_s is not None
+    assert len(calls) == 2
+
+
+def test_work_that_failed_is_done_anew_and_asks_first_where_something_may_be_stored(once: Idempotency) -> None:
+    asked: list[Any] = []
+
+    async def recover(note: Any) -> Answer | None:
+        asked.append(note)
+        return (200, "recovered") if len(asked) > 1 else None
+
+    async def run() -> list[Answer]:
+        with pytest.raises(NoFace):
+            await once.run("a", "r", "1", "digest", counted([], error=NoFace("none")), note=[1], recover=recover)
+        answers = [await once.run("a", "r", "1", "digest", counted([]), note=[2], recover=recover)]
+        assert asked == []
+        for _ in range(2):
+            work = counted([], error=ConnectionLost("gone"))
+            with pytest.raises(ConnectionLost):
+                await once.run("a", "r", "2", "digest", work, note=[3], recover=recover)
+        answers.append(await once.run("a", "r", "2", "digest", counted([]), note=[4], recover=recover))
+        return answers
+
+    assert asyncio.run(run()) == [(200, {"call": 0}), (200, "recovered")]
+    # The note is that of the first try: before it, nothing was stored.
+    assert asked == [[3], [3]]
+
+
+def test_work_goes_on_when_nobody_waits_for_it_any_more(once: Idempotency) -> None:
+    calls: list[int] = []
+
+    async def run() -> Answer:
+        task = asyncio.create_task(once.run("a", "r", "key", "digest", counted(calls, wait_s=0.2)))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await once.finish()
+        return await once.run("a", "r", "key", "digest", counted(calls))
+
+    assert asyncio.run(run()) == (200, {"call": 0})
+
+
+DIES = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import numpy as np
+import mien
+from mien.server.idempotency import SCHEMA, Idempotency
+from mien.server.recovering import ids_before
+from mien.server.state import State
+from mien.types import Templates
+
+data, when = Path(sys.argv[1]), sys.argv[2]
+once = Idempotency(State(data / "server.db", [SCHEMA]))
+gallery = mien.open_gallery(f"sqlite:///{data}/people.db?codec={sys.argv[3]}")
+vectors = np.random.default_rng(0).standard_normal((3, 128)).astype(np.float32)
+templates = Templates.normalized(vectors, "space@00000000")
+gallery.add("Ada", templates[:2])
+
+async def work():
+    if when == "after":
+        gallery.add("Ada", templates)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(once.run("a", "r", "key", "digest", work, note=ids_before(gallery, "Ada")))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("codec", ["float32", "int8", "int8-only"])
+def test_who_was_killed_around_the_gallerys_commit_has_stored_it_once(tmp_path: Path, when: str, codec: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    done = subprocess.run([sys.executable, "-c", DIES, str(data), when, codec], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    state = State(data / "server.db", [SCHEMA])
+    once = Idempotency(state)
+    vectors = np.random.default_rng(0).standard_normal((3, 128)).astype(np.float32)
+    templates = Templates.normalized(vectors, "space@00000000")
+    with mien.open_gallery(f"sqlite:///{data}/people.db") as gallery:
+        worked: list[str] = []
+
         async def work() -> Answer:
-            return 200, None
+            worked.append("work")
+            return 200, [one.template_id for one in gallery.add("Ada", templates)]
 
-        with idempotency(tmp_path) as once:
-            await once.run(*PLACE, "k", digest_of("a", b"b"), work)
-            await once.run(*PLACE, "k", digest_of("a", b"b"), work)
-            await once.run(*PLACE, "k", digest_of("ab", b""), work)
+        async def recover(note: Any) -> Answer | None:
+            worked.append("recover")
+            found = already_stored(gallery, "Ada", templates, note)
+            return None if None in found else (200, found)
 
-    with pytest.raises(IdempotencyMismatch):
-        asyncio.run(run())
+        answers = [asyncio.run(once.run("a", "r", "key", "digest", work, recover=recover)) for _ in range(2)]
+        assert worked == (["recover"] if when == "after" else ["recover", "work"])
+        assert answers == [(200, [3, 4, 5])] * 2
+        assert gallery.templates("Ada")[0] == [1, 2, 3, 4, 5]
+    once.close()
+    state.close()
+
+
+def test_templates_are_known_again_each_once(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    templates = Templates.normalized(random.standard_normal((4, 64)).astype(np.float32), "space@00000000")
+    with mien.open_gallery(f"sqlite:///{tmp_path}/people.db") as gallery:
+        assert ids_before(gallery, "Ada") == []
+        assert already_stored(gallery, "Ada", templates, []) == [None] * 4
+        gallery.add("Ada", templates[:2])
+        before = ids_before(gallery, "Ada")
+        assert before == [1, 2]
+        assert already_stored(gallery, "Ada", templates, before) == [None] * 4
+        gallery.add("Ada", templates[np.array([1, 2])])
+        assert already_stored(gallery, "Ada", templates[np.array([1, 1, 2, 3])], before) == [3, None, 4, None]
+        assert already_stored(gallery, "Grace", templates, []) == [None] * 4
+        near = templates.vectors[2] + np.float32(0.01) * random.standard_normal(64).astype(np.float32)
+        other = Templates.normalized(near[None], "space@00000000")
+        assert already_stored(gallery, "Ada", other, before) == [None]
+
+
+def test_a_process_is_there_until_it_ends_however_it_ends(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from mien.server.presence import Presence;"
+        "p = Presence(Path(sys.argv[1])); print(p.name, flush=True); sys.stdin.read()"
+    )
+    mine = Presence(tmp_path)
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        name = other.stdout.readline().strip()
+        assert mine.is_there(name)
+        assert mine.is_there(mine.name)
+        other.kill()
+        other.wait(30)
+    assert not mine.is_there(name)
+    assert not mine.is_there("0" * 32)
+    later = Presence(tmp_path)
+    assert sorted(path.stem for path in tmp_path.glob("*.lock")) == sorted([mine.name, later.name])
+    mine.close()
+    mine.close()
+    assert not later.is_there(mine.name)
+    later.close()
+    assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,9 @@ SETTINGS = ServerSettings(max_body_bytes=1_000_000, max_batch_bytes=9_000_000)
         ("/v1/galleries/staff/identify-batch", 9_000_000),
         ("/v1/jobs/enroll", 9_000_000),
         ("/v1/verify", 2_000_000),
-        ("/v1/keys", 1_000_000),
+        ("/v1/keys", 0),
+        ("/v1/keys/k3v9q0x2m1ab", 0),
+        ("/v1/jobs/migrate", 0),
         ("/v1/galleries/a/b/enroll", 1_000_000),
         ("/", 1_000_000),
     ],
@@ -76,3 +78,11 @@ def test_many_names_take_no_more_memory() -> None:
     for number in range(20_000):
         limit.take(str(number))
     assert len(limit._buckets) <= 10_001
+
+
+def test_asking_about_many_names_makes_no_spent_bucket_full_again() -> None:
+    limit = RateLimit(per_minute=1, burst=1)
+    limit.take("guessed at")
+    for number in range(20_000):
+        assert not limit.spent(str(number))
+    assert limit.spent("guessed at")

@@ -15,7 +15,7 @@ from mien import errors
 from mien.errors import MienError, Overloaded, QualityRefused
 from mien.server.access import require_key
 from mien.server.headers import ACCESS_LOG
-from mien.server.problems import problem_of, status_of
+from mien.server.problems import fault_record, problem_of, status_of
 from mien.types import QualityReason
 
 FAILING = APIRouter()
@@ -34,6 +34,11 @@ async def crash(_caller: object = Depends(require_key)) -> None:
 @FAILING.get("/v1/own-fault")
 async def own_fault(_caller: object = Depends(require_key)) -> None:
     raise errors.OutputError("/srv/secret/file: cannot be written")
+
+
+@FAILING.get("/v1/locked")
+async def locked(_caller: object = Depends(require_key)) -> None:
+    raise errors.GalleryLocked("/srv/secret/people.db: locked by another process")
 
 
 @FAILING.post("/v1/person")
@@ -69,6 +74,7 @@ def test_a_refused_face_says_why() -> None:
     assert body["status"] == 422
     (told,) = body["reasons"]
     assert (told["name"], told["measure"], told["value"], told["limit"]) == ("blurred", "sharpness", 0.125, 0.5)
+    assert "hold still" in told["message"]
 
 
 def test_nobody_foresaw_it(failing: AppClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -92,6 +98,46 @@ def test_the_server_s_own_faults_keep_their_paths(failing: AppClient, caplog: py
     assert (answer.status_code, answer.json()["code"]) == (500, "output_error")
     assert "/srv" not in answer.text
     assert "/srv/secret/file" in caplog.text
+
+
+def test_where_galleries_are_is_nobody_s_business(failing: AppClient, caplog: pytest.LogCaptureFixture) -> None:
+    answer = failing.get("/v1/locked")
+    assert (answer.status_code, answer.json()["code"]) == (503, "gallery_locked")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "/srv" not in answer.text
+    assert "/srv/secret/people.db" in caplog.text
+    for kind in (errors.GalleryLocked, errors.ConnectionLost, errors.OutputError, errors.GalleryError):
+        error = kind("/srv/secret, 10.0.0.7")
+        for told in (fault_record(error), json.loads(bytes(problem_of(error, "1").body))):
+            assert told["code"] == error.code
+            assert "srv" not in str(told)
+            assert "10.0" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/galleries", {"GET", "POST"}),
+        ("POST", "/v1/galleries/default/identity", {"GET", "PATCH", "DELETE"}),
+        ("TRACE", "/v1/keys", {"GET", "POST"}),
+        ("GET", "/v1/detect", {"POST"}),
+        ("OPTIONS", "/livez", {"GET", "HEAD"}),
+        ("POST", "/", {"GET", "HEAD"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    app_client: AppClient, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = app_client.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "method_not_allowed"
+    assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+def test_watchers_may_ask_without_a_body(app_client: AppClient) -> None:
+    for path in ("/livez", "/readyz"):
+        assert app_client.request("HEAD", path).status_code == 200
 
 
 @pytest.mark.parametrize(

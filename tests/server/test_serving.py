@@ -273,6 +273,19 @@ def test_models_that_are_missing_end_the_start(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("gallery", "told"),
+    [("sqlite:///file/below/people.db", "the galleries' folder cannot be made"), ("sqlite:///file", "a mien gallery")],
+)
+def test_a_place_of_no_use_ends_the_start(tmp_path: Path, gallery: str, told: str) -> None:
+    (tmp_path / "file").write_bytes(b"something else" * 100)
+    command = [sys.executable, "-m", "mien", "serve", "--port", "0", "--gallery", gallery]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_package_needs_no_extra_to_be_imported() -> None:
     code = "import sys; sys.modules['fastapi'] = sys.modules['uvicorn'] = None; import mien.server; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -17,6 +17,7 @@ from mien.cli.output import Output
 from mien.cli.records import Record
 from mien.cli.serve import DataOption
 from mien.cli.usage import PlainCommand
+from mien.errors import BadInput
 
 if TYPE_CHECKING:
     from mien.server.keys import Key, KeyRing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["keys"]
 
 _DAY_S = 86_400.0
+_MOST_DAYS = 36_500
 
 keys = typer.Typer(name="keys", no_args_is_help=True, help="Keys of a server: make, list and revoke them.")
 
@@ -52,6 +54,8 @@ def create(
 
     Example: mien keys create reception --scope read --scope identify --days 90
     """
+    if days is not None and not 0 < days <= _MOST_DAYS:
+        raise BadInput(f"days: expected more than 0 and at most {_MOST_DAYS}, got {days:g}")
     with _opened(data) as ring:
         key, secret = ring.create(name, scope, None if days is None else days * _DAY_S, gallery)
     output.columns("id", "name", "scopes", "galleries", "expires", "state")
@@ -69,6 +73,9 @@ def list_(output: Output, data: DataOption = None) -> None:
     Example: mien keys list
     """
     output.columns("id", "name", "scopes", "galleries", "expires", "state")
+    if not _is_there(data):
+        output.note(f"{_folder(data)}: no server's database here yet, so there are no keys")
+        return
     with _opened(data) as ring:
         for key in ring.list():
             output.result(_record(key), _row(key))
@@ -86,12 +93,27 @@ def revoke(
 
     Example: mien keys revoke k3v9q0x2m1ab --yes
     """
+    if not _is_there(data):
+        raise BadInput(f"{_folder(data)}: expected the data folder of a server, found no database in it")
     with _opened(data) as ring:
         if not yes:
             ask(f"Revoke the key {key_id}?")
         key = ring.revoke(key_id)
     output.result(_record(key))
     output.say(f"revoked {key.id} ({key.name})")
+
+
+def _folder(data: Path | None) -> Path:
+    from mien.server import ServerSettings
+
+    return ServerSettings().data if data is None else data
+
+
+def _is_there(data: Path | None) -> bool:
+    """Whether there is a server's database: who only looks makes none."""
+    from mien.server.state import FILE_NAME
+
+    return (_folder(data) / FILE_NAME).exists()
 
 
 @contextmanager

@@ -92,22 +92,24 @@ def broken(address: Address, error: Exception, timeout_s: float) -> Broken:
     if isinstance(error, httpx.TimeoutException):
         lost = ConnectionLost(f"{address.url}: no answer within {timeout_s:g} s")
         return Broken(lost, sent)
-    untrusted = _untrusted(error)
-    if untrusted is not None:
-        return Broken(ConnectionLost(f"{address.url}: its certificate is not trusted: {untrusted}"), False, True)
+    refused = _refused_by_tls(error)
+    if refused is not None:
+        return Broken(ConnectionLost(f"{address.url}: {refused}"), False, True)
     reason = _reason(error)
     what = "the connection broke" if sent else "cannot be reached"
     hopeless = isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError))
     return Broken(ConnectionLost(f"{address.url}: {what}: {reason}"), sent, hopeless)
 
 
-def _untrusted(error: BaseException | None) -> str | None:
-    """Why a certificate was refused, if that was the cause."""
+def _refused_by_tls(error: BaseException | None) -> str | None:
+    """Why no TLS connection came about, if that was the cause."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
+            return f"its certificate is not trusted: {error.verify_message}"
         if isinstance(error, ssl.SSLError):
-            return str(error.reason or error)
+            # What a server without TLS sends is none of its versions.
+            hint = "; is its address http://?" if error.reason == "WRONG_VERSION_NUMBER" else ""
+            return f"no TLS connection: {error.reason or error}{hint}"
         error = error.__cause__ or error.__context__
     return None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from mien.errors import MienError, QualityRefused
+from mien.errors import QualityRefused
 from mien.types import QualityReason
 
-__all__ = ["ADVICE", "advice", "fault_record"]
+__all__ = ["ADVICE", "advice", "reason_records"]
 
 ADVICE = {
     "too_dark": "The face is too dark: turn on a light or face the window.",
@@ -32,9 +32,6 @@ def advice(reason: QualityReason) -> str:
     return ADVICE[reason.name]
 
 
-def fault_record(error: MienError) -> dict[str, Any]:
-    """Why one image of several failed."""
-    record: dict[str, Any] = {"code": error.code, "message": error.message}
-    if isinstance(error, QualityRefused):
-        record["reasons"] = [{**asdict(reason), "message": advice(reason)} for reason in error.reasons]
-    return record
+def reason_records(error: QualityRefused) -> list[dict[str, Any]]:
+    """The reasons for which a face was refused, each with its advice as ``message``."""
+    return [{**asdict(reason), "message": advice(reason)} for reason in error.reasons]

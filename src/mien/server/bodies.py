@@ -11,7 +11,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -30,7 +32,13 @@ _Json = TypeVar("_Json", bound=BaseModel)
 _AROUND_BYTES = 65_536
 _JSON_BYTES = 32_000_000
 _LONGEST_NAME = 1000
+# A parser needs a hundred times the bytes of a body of nothing but brackets. Of each sign there are no more in what a
+# request may hold: a million numbers in lists of them.
+_MOST_SIGNS = {b"{": 10_000, b"[": 200_000, b",": 4_000_000}
 _MOST_FIELDS = 8
+# Parsing large JSON takes memory, and holds up all other threads.
+_PARSED_AT_ONCE = 2
+_parsers: RunVar[anyio.CapacityLimiter] = RunVar("mien_parsers")
 # Base64 below this is decoded faster than a thread takes over.
 _SHORT_BASE64 = 1_000_000
 
@@ -79,13 +87,22 @@ async def read_json(request: Request, model: type[_Json], *, limit: int = _JSON_
         TooLarge: it has more bytes than ``limit``.
         HTTPException: 415, it is not said to be JSON.
         RequestValidationError: it is no JSON, or does not fit the model.
+        BadInput: it has far more values than a request can have.
     """
     if _media_type(request) != "application/json":
         raise _unsupported("application/json")
     body = await read_body(request, limit)
+    for sign, most in _MOST_SIGNS.items():
+        if body.count(sign) > most:
+            raise BadInput(f"the body: expected at most {most} times {sign.decode()!r} in its JSON, got more")
     if len(body) < _SHORT_BASE64:
         return _parsed(model, body)
-    return await anyio.to_thread.run_sync(_parsed, model, body)
+    try:
+        limiter = _parsers.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_PARSED_AT_ONCE)
+        _parsers.set(limiter)
+    return await anyio.to_thread.run_sync(_parsed, model, body, limiter=limiter)
 
 
 async def read_images(

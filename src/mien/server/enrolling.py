@@ -11,9 +11,9 @@ from mien.galleries import Gallery, NewEnrollment, canonical_name
 from mien.recognizer import FaceChoice
 from mien.recognizer.enrolling import new_enrollment
 from mien.server.access import Caller
-from mien.server.advice import fault_record
 from mien.server.bodies import ImageBody
 from mien.server.idempotency import digest_of
+from mien.server.problems import fault_record
 from mien.server.recovering import already_stored, ids_before
 from mien.server.services import Services
 from mien.server.working import in_gallery

@@ -110,6 +110,15 @@ class Places:
                 raise
         return work(self.get(name))
 
+    def check(self) -> None:
+        """Find out whether the place can be used at all; no gallery is opened or made.
+
+        Raises:
+            GalleryError: it cannot be read, or its folder cannot be made.
+        """
+        if self._parsed.scheme != "memory":
+            self._names()
+
     def list(self) -> list[GallerySummary]:
         """Every gallery here, sorted by name.
 
@@ -224,7 +233,11 @@ class Places:
 
     def _make_folder(self) -> None:
         if self._parsed.scheme == "sqlite" and self._parsed.mode == "rw":
-            Path(self._parsed.path).parent.mkdir(0o700, parents=True, exist_ok=True)
+            folder = Path(self._parsed.path).parent
+            try:
+                folder.mkdir(0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise GalleryError(f"{folder}: the galleries' folder cannot be made: {error.strerror}") from error
 
     def _forget(self, name: str, gallery: Gallery) -> None:
         """Close a gallery that another process has erased."""

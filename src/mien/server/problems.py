@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import http
 import json
@@ -15,11 +14,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from mien.errors import MienError, Overloaded, QualityRefused, RateLimited
+from mien.server.advice import reason_records
 from mien.server.requests import request_id_of
 
-__all__ = ["MEDIA_TYPE", "install", "problem", "problem_of", "status_of"]
+__all__ = ["MEDIA_TYPE", "fault_record", "install", "problem", "problem_of", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -62,6 +63,13 @@ _CODES = {
     429: "rate_limited",
     503: "overloaded",
 }
+# Messages of the server's own faults name files and addresses, which are nobody's business; the log has them.
+_DETAILS = {
+    "gallery_locked": "another process holds the gallery; try again",
+    "connection_lost": "the galleries' place does not answer; try again",
+}
+_STATUS_DETAILS = {500: "the server failed; its log says why", 507: "no room left on the server's disk"}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _RETRY_AFTER_S = 1.0
 _MOST_FAULTS = 10
 
@@ -79,16 +87,26 @@ def problem_of(error: MienError, request_id: str) -> Response:
     headers: dict[str, str] = {}
     status = status_of(error)
     if isinstance(error, QualityRefused):
-        more["reasons"] = [dataclasses.asdict(reason) for reason in error.reasons]
+        more["reasons"] = reason_records(error)
     if status in (429, 503):
         given = error.retry_after_s if isinstance(error, (RateLimited, Overloaded)) else None
         headers["Retry-After"] = str(max(1, math.ceil(_RETRY_AFTER_S if given is None else given)))
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="mien"'
-    # Messages of the server's own faults name files and addresses, which are nobody's business.
-    detail = {500: "the server failed; its log says why", 507: "no room left on the server's disk"}.get(status)
-    detail = error.message if detail is None else detail
-    return problem(status, error.code, detail, request_id, headers, **more)
+    return problem(status, error.code, _detail_of(error), request_id, headers, **more)
+
+
+def fault_record(error: MienError) -> dict[str, Any]:
+    """Why one image of several failed."""
+    record: dict[str, Any] = {"code": error.code, "message": _detail_of(error)}
+    if isinstance(error, QualityRefused):
+        record["reasons"] = reason_records(error)
+    return record
+
+
+def _detail_of(error: MienError) -> str:
+    """What a client is told of an error."""
+    return _DETAILS.get(error.code) or _STATUS_DETAILS.get(status_of(error)) or error.message
 
 
 def problem(
@@ -126,7 +144,9 @@ def install(app: FastAPI) -> None:
 async def _on_mien_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MienError)
     request_id = request_id_of(request.scope)
-    if status_of(error) in (500, 507):
+    if error.code in _DETAILS:
+        _LOGGER.warning("request %s: %s: %s", request_id, error.code, error.message)
+    elif status_of(error) in _STATUS_DETAILS:
         _LOGGER.error("request %s: %s: %s", request_id, error.code, error.message, exc_info=error)
     return problem_of(error, request_id)
 
@@ -147,5 +167,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
     # Starlette's own says no more than the status does.
     unknown = error.status_code == 404 and error.detail == http.HTTPStatus.NOT_FOUND.phrase
     detail = "there is nothing at this path" if unknown else str(error.detail)
-    headers = None if error.headers is None else dict(error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
     return problem(error.status_code, code, detail, request_id_of(request.scope), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of a path; Starlette itself names those of the first route alone (RFC 9110, section 15.5.6)."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]

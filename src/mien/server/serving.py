@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import logging
 import logging.config
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import BadSettings, MissingExtra, ServerError
+from mien.errors import BadSettings, ConnectionLost, GalleryLocked, MissingExtra, ServerError
 from mien.galleries import parse_url
 from mien.server.settings import ServerSettings, is_loopback
 
@@ -79,6 +80,7 @@ def serve(settings: ServerSettings, recognizer: Settings, announce: Callable[[An
     Raises:
         MissingExtra: the extra ``server`` is not installed.
         BadSettings: keys are needed, and there is none; or TLS files, address or port are of no use.
+        GalleryError: the galleries' place is of no use; one that does not answer now may do so later.
         ServerError: the server's database cannot be opened, or the server did not start; the log says why.
     """
     require_extra()
@@ -92,6 +94,7 @@ def serve(settings: ServerSettings, recognizer: Settings, announce: Callable[[An
 
     clear(settings)
     config = _config(settings, recognizer)
+    _check_place(settings)
     listener = _bound(settings.host, settings.port)
     with contextlib.closing(listener):
         ready = functools.partial(announce, _announcement(settings, listener, keys))
@@ -186,6 +189,19 @@ def _any_key(settings: ServerSettings) -> bool:
         return keys.any_in_use()
     finally:
         state.close()
+
+
+def _check_place(settings: ServerSettings) -> None:
+    """Find out now what would else fail every request; a database may also start after the server."""
+    from mien.server.places import Places
+
+    places = Places(settings.gallery)
+    try:
+        places.check()
+    except (ConnectionLost, GalleryLocked) as error:
+        logging.getLogger("mien.server").warning("the galleries cannot be reached yet: %s", error.message)
+    finally:
+        places.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -46,6 +46,8 @@ class ServerSettings(BaseSettings):
         max_body_bytes: largest body with one image, in bytes.
         max_batch_bytes: largest body with several images, in bytes.
         max_images: most images in one request.
+        max_bytes_in_flight: most bytes of all bodies that a process holds at once; requests past it are refused with
+            503. Bodies of enrollment jobs go to files and do not count.
         max_pixels: largest image that is decoded, in pixels.
         queue: most images that wait for the models; requests past it are refused with 503.
         batch: most images that go through the models together.
@@ -77,6 +79,7 @@ class ServerSettings(BaseSettings):
     max_body_bytes: int = Field(default=20_000_000, ge=1024)
     max_batch_bytes: int = Field(default=200_000_000, ge=1024)
     max_images: int = Field(default=64, ge=1, le=10_000)
+    max_bytes_in_flight: int = Field(default=400_000_000, ge=2048)
     max_pixels: int = Field(default=50_000_000, ge=1)
     queue: int = Field(default=256, ge=1, le=100_000)
     batch: int = Field(default=16, ge=1, le=4096)
@@ -160,6 +163,11 @@ class ServerSettings(BaseSettings):
         if self.max_batch_bytes < self.max_body_bytes:
             raise BadSettings(
                 f"max_batch_bytes: expected at least max_body_bytes ({self.max_body_bytes}), got {self.max_batch_bytes}"
+            )
+        if self.max_bytes_in_flight < 2 * self.max_batch_bytes:
+            raise BadSettings(
+                f"max_bytes_in_flight: expected at least twice max_batch_bytes ({self.max_batch_bytes}), "
+                f"got {self.max_bytes_in_flight}"
             )
         try:
             url = parse_url(self.gallery)

@@ -81,7 +81,9 @@ def disk_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else os.strerror(error.errno or 0)
+        # Too large for a limit of the disk's is no room left, too.
+        number = errno.ENOSPC if error.errno in (errno.EDQUOT, errno.EFBIG) else error.errno
+        reason = "the disk refuses them" if number is None else os.strerror(number)
         raise OutputError(f"the images cannot be kept until they are enrolled: {reason}") from error
 
 

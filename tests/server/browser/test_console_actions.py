@@ -120,6 +120,7 @@ def test_galleries_are_made_and_erased(console: Any, server: Any) -> None:
     console.told("The gallery guests was created.")
     row = console.page.locator("tbody tr", has_text="guests")
     expect(row).to_contain_text("kept")
+    expect(console.page.locator(".activity")).to_contain_text("Created the gallery guests")
     console.button("Erase the gallery guests").click()
     console.dialog.get_by_label("Name").fill("guests")
     console.dialog.get_by_role("button", name="Erase the gallery").click()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("playwright")
@@ -72,6 +74,15 @@ def test_enroll_by_dropping(console: Any, server: Any, samples: Samples) -> None
     console.button("Enroll 1 photo").click()
     console.told("1 photo was enrolled.")
     assert identities(server) == {"Joe Biden": 1}
+
+
+def test_a_picture_of_too_many_pixels_is_told_so(console: Any, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    cv2.imwrite(str(large), np.zeros((7100, 7100), np.uint8))
+    console.allowed += ["422"]
+    console.open("identify")
+    console.choose(large)
+    expect(console.page.locator("main")).to_contain_text("more pixels than the server takes")
 
 
 def test_what_is_wrong_with_a_photo_is_said_in_words(

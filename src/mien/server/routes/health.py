@@ -14,12 +14,14 @@ __all__ = ["router"]
 router = APIRouter(tags=["health"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Whether the process answers")
 async def livez() -> dict[str, str]:
     """Always 200: no answer at all is the sign that the process must be started again."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether requests can be served", responses={503: {"description": "Not now."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 if the models are loaded and the server's database can be read and written, else 503."""

@@ -11,9 +11,9 @@ from mien.errors import BadInput, MienError
 from mien.galleries import Gallery
 from mien.recognizer.records import Record, candidate_record, face_records
 from mien.server.access import Caller, require
-from mien.server.advice import fault_record
 from mien.server.answers import answer
 from mien.server.bodies import ImageBody, read_images, read_json
+from mien.server.problems import fault_record
 from mien.server.routes.galleries import GalleryName
 from mien.server.schemas.documents import answers, image_body, json_body
 from mien.server.schemas.galleries import BatchIdentification, Identification, SearchJson, SearchResults

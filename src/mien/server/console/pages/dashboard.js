@@ -7,7 +7,7 @@ import { said, trouble } from "../parts/notices.js";
 import { bars } from "../parts/scale.js";
 import { chooseGallery } from "../parts/choices.js";
 import { ago, count, counted, milliseconds, time } from "../parts/words.js";
-import { deed } from "../parts/deeds.js";
+import { deedBefore } from "../parts/deeds.js";
 
 export const title = "Dashboard";
 
@@ -60,7 +60,7 @@ function galleryRow(gallery, again) {
 function activityList(recent) {
   if (!recent.length) return empty("Nothing has happened yet", "Enrollments, searches and changes appear here.");
   return h("ul", { class: "activity" }, recent.slice(0, 12).map((entry) => h("li", null,
-    h("span", null, deed(entry.action), entry.gallery && [" in ", h("strong", null, entry.gallery)]),
+    h("span", null, deedBefore(entry.action, entry.gallery), entry.gallery && h("strong", null, entry.gallery)),
     h("span", { class: "muted" }, entry.caller, " · ", h("time", { title: time(entry.at) }, ago(entry.at))))));
 }
 

@@ -20,7 +20,16 @@ const DEEDS = {
   job_cancel: "Canceled a job",
 };
 
+// Done to a gallery, not in one.
+const TO_A_GALLERY = { create_gallery: "Created the gallery", remove_gallery: "Erased the gallery" };
+
 /** An action in words; one that is not known, as it is called. */
 export function deed(action) {
   return DEEDS[action] ?? action.replaceAll("_", " ");
+}
+
+/** An action and where it was done: the words that stand before the gallery's name, if there is one. */
+export function deedBefore(action, gallery) {
+  if (!gallery) return deed(action);
+  return `${TO_A_GALLERY[action] ?? `${deed(action)} in`} `;
 }

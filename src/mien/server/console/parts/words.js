@@ -83,5 +83,6 @@ export function guidance(reasons) {
 /** An error, in words. */
 export function problem(error) {
   if (error.reasons?.length) return guidance(error.reasons).join(" ");
+  if (error.code === "bad_image" && /at most [\d,]+ pixels/.test(error.message)) return "This picture has more pixels than the server takes.";
   return PROBLEMS[error.code] ?? error.message ?? String(error);
 }
