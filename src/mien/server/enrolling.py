@@ -19,7 +19,7 @@ from mien.server.services import Services
 from mien.server.working import in_gallery
 from mien.types import Templates
 
-__all__ = ["Answer", "Wanted", "enroll", "enroll_once", "wanted"]
+__all__ = ["Answer", "Wanted", "enroll", "enroll_once", "enrolling_route", "wanted"]
 
 Answer = tuple[int, dict[str, Any]]
 _Ready = NewEnrollment | MienError
@@ -95,13 +95,18 @@ async def enroll_once(services: Services, caller: Caller, gallery: Gallery, requ
     before = await in_gallery(services, caller, gallery.name, lambda people: ids_before(people, request.identity))
     return await services.idempotency.run(
         caller.key_id or caller.name,
-        f"enroll {gallery.name}",
+        enrolling_route(gallery.name),
         key,
         request.digest,
         lambda: enroll(services, caller, gallery, request),
         note=before,
         recover=recover,
     )
+
+
+def enrolling_route(gallery: str) -> str:
+    """What the answers of enrollments in a gallery are kept under."""
+    return f"enroll {gallery}"
 
 
 async def _ready(services: Services, gallery: Gallery, request: Wanted) -> list[_Ready]:

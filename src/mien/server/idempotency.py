@@ -105,6 +105,26 @@ class Idempotency:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    def forget(self, route: str, identity: str | None = None) -> None:
+        """Forget answers, since what they tell of is erased; a repeat is then done anew.
+
+        Args:
+            route: whose answers.
+            identity: those alone that name it; None for all.
+
+        Raises:
+            ServerError: the database cannot be written.
+        """
+        with self._state.writing() as connection:
+            if identity is None:
+                connection.execute("DELETE FROM idempotency WHERE route = ? AND status IS NOT NULL", (route,))
+                return
+            rows = connection.execute(
+                "SELECT caller, key, body FROM idempotency WHERE route = ? AND status IS NOT NULL", (route,)
+            ).fetchall()
+            named = [(row["caller"], route, row["key"]) for row in rows if _names(json.loads(row["body"]), identity)]
+            connection.executemany("DELETE FROM idempotency WHERE caller = ? AND route = ? AND key = ?", named)
+
     async def finish(self) -> None:
         """Wait for work whose request is gone."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -197,6 +217,14 @@ class Idempotency:
         statement = "DELETE FROM idempotency" if forget else "UPDATE idempotency SET owner = ''"
         with self._state.writing() as connection:
             connection.execute(f"{statement} WHERE caller = ? AND route = ? AND key = ?", place)
+
+
+def _names(body: Any, identity: str) -> bool:
+    """Whether an answer to an enrollment tells of an identity."""
+    results = body.get("results") if isinstance(body, dict) else None
+    return isinstance(results, list) and any(
+        isinstance(result, dict) and result.get("identity") == identity for result in results
+    )
 
 
 def digest_of(*parts: bytes | str) -> str:

@@ -13,6 +13,7 @@ from mien.galleries import GalleryOptions, GallerySummary
 from mien.server.access import Caller, require
 from mien.server.answers import answer, answer_unless_known
 from mien.server.bodies import read_json
+from mien.server.enrolling import enrolling_route
 from mien.server.places import NAME_PATTERN
 from mien.server.schemas.documents import answers, json_body
 from mien.server.schemas.galleries import GalleryList, GalleryRecord, NewGallery, Removed
@@ -79,6 +80,12 @@ async def remove_gallery(
     services = services_of(request)
     if confirm != gallery:
         raise BadInput("confirm: expected the gallery's name, got another one")
-    removed = await blocking(services, caller, lambda: services.places.remove(gallery))
+
+    def remove() -> int:
+        removed = services.places.remove(gallery)
+        services.idempotency.forget(enrolling_route(gallery))
+        return removed
+
+    removed = await blocking(services, caller, remove)
     services.audit.record(caller, "remove_gallery", gallery, detail={"templates": removed})
     return answer({"removed": removed})

@@ -13,7 +13,7 @@ from mien.recognizer.records import Record, vectors_of
 from mien.server.access import Caller, require
 from mien.server.answers import answer, answer_unless_known
 from mien.server.bodies import read_images, read_json
-from mien.server.enrolling import enroll, enroll_once, wanted
+from mien.server.enrolling import enroll, enroll_once, enrolling_route, wanted
 from mien.server.routes.galleries import GalleryName
 from mien.server.schemas.documents import answers, image_body, json_body
 from mien.server.schemas.galleries import (
@@ -140,7 +140,13 @@ async def amend_identity(request: Request, gallery: GalleryName, name: Name, cal
 async def remove_identity(request: Request, gallery: GalleryName, name: Name, caller: Enroller) -> Response:
     """All their templates and pictures are erased for good."""
     services = services_of(request)
-    removed = await in_gallery(services, caller, gallery, lambda people: people.remove_identity(name))
+
+    def remove(people: Gallery) -> int:
+        removed = people.remove_identity(name)
+        services.idempotency.forget(enrolling_route(gallery), canonical_name(name))
+        return removed
+
+    removed = await in_gallery(services, caller, gallery, remove)
     services.audit.record(caller, "remove", gallery, canonical_name(name), {"templates": removed})
     return answer({"removed": removed})
 
